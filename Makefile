@@ -1,0 +1,55 @@
+# make demo: the whole story on a simulated platform.  make test: the tests.  make check: all that a change must pass.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test check lint types imports format e2e crash bench bench-quick clean
+
+help: ## what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
+
+$(BIN)/scone: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@touch $@
+
+$(VENV)/dev-installed: pyproject.toml $(BIN)/scone
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev]'
+	@touch $@
+
+.PHONY: system-packages
+system-packages:
+	@command -v openssl >/dev/null || { apt-get update -qq && apt-get install -y -qq openssl; }
+
+demo: $(BIN)/scone system-packages ## from an empty machine to an attested secret, every command printed
+	@$(BIN)/python demo/demo.py
+
+test: $(VENV)/dev-installed system-packages ## the tests
+	@$(BIN)/python -m pytest -q -n 2
+
+lint: $(VENV)/dev-installed ## ruff: format and rules
+	@$(BIN)/ruff format --check src tests benchmarks demo
+	@$(BIN)/ruff check src tests benchmarks demo
+
+types: $(VENV)/dev-installed ## mypy --strict
+	@$(BIN)/mypy
+
+imports: $(VENV)/dev-installed ## the import rules of docs/architecture.md
+	@$(BIN)/lint-imports
+
+check: lint types imports test ## what a submission must pass
+
+format: $(VENV)/dev-installed ## let ruff format
+	@$(BIN)/ruff format src tests benchmarks demo
+	@$(BIN)/ruff check --fix src tests benchmarks demo
+
+crash: $(VENV)/dev-installed ## kill -9 in a loop of 200
+	@$(BIN)/python tests/integration/store/crash.py --kills 200
+
+bench: $(VENV)/dev-installed ## all benchmark rows beside their peers
+	@for row in mutual_tls provisioning start_up; do $(BIN)/python benchmarks/$$row.py || exit 1; done
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis src/*.egg-info

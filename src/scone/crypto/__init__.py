@@ -1,0 +1,1 @@
+"""Cryptographic building blocks: hashes, keys, certificates, under the formats' own names."""

@@ -1,0 +1,288 @@
+"""The owner configuration of a CAS: what its owner uploads at provisioning and may update.
+
+Read from TOML, JSON or YAML (SCONE documentation, page CAS_config, "Owner
+Configuration"); one reader for the CLI, which reports line and column, and for the
+CAS, which checks again what it receives. Keys of our own stand in the tables
+`sessions` and `limits`; docs/guide/owner-configuration.md lists them all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Final, Literal
+
+from scone.crypto.secret import SecretBytes
+from scone.documents import (
+    DocumentError,
+    Mapping,
+    Node,
+    Problem,
+    Scalar,
+    Sequence,
+    read_json,
+    read_toml,
+    read_yaml,
+)
+
+Kind = Literal["toml", "json", "yaml"]
+
+_READERS: Final[dict[str, Callable[[str, str], Node]]] = {
+    "toml": read_toml,
+    "json": read_json,
+    "yaml": read_yaml,
+}
+_DURATION: Final = re.compile(r"(?:\d+\s*(?:h|m|s|d|hours?|min|minutes?|sec|seconds?|days?)\s*)+")
+_SECONDS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class ApiIdentity:
+    """Names in the certificate that the CAS presents (`[api_identity]`)."""
+
+    common_name: str = "cas"
+    alt_names: tuple[str, ...] = ("cas", "localhost")
+    country_name: str | None = None
+    org_name: str | None = None
+    state_or_province: str | None = None
+    locality: str | None = None
+    email: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerConfig:
+    """A checked owner configuration."""
+
+    api_identity: ApiIdentity = ApiIdentity()
+    dcap_subscription_key: SecretBytes | None = None
+    has_ias: bool = False
+    audit_log_mode: Literal["disabled", "unsigned"] = "disabled"
+    enclave_reconnect_timeout_s: int | None = None
+    root_create: Literal["owner", "any"] = "owner"
+    max_sessions_per_namespace: int = 10_000
+    max_bytes_per_namespace: int = 256 * 1024 * 1024
+    max_requests_per_second_per_address: int = 1_000
+    warnings: tuple[Problem, ...] = field(default=(), compare=False)
+
+    def to_json(self) -> bytes:
+        """The configuration as the JSON object that is uploaded and stored (holds secrets)."""
+        identity = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key in ApiIdentity.__slots__
+            if (value := getattr(self.api_identity, key)) is not None
+        }
+        document: dict[str, object] = {"api_identity": identity}
+        if self.dcap_subscription_key is not None:
+            document["dcap"] = {"subscription_key": self.dcap_subscription_key.reveal().decode()}
+        document["audit_log"] = {"mode": self.audit_log_mode}
+        if self.enclave_reconnect_timeout_s is not None:
+            document["enclave_reconnect_timeout"] = f"{self.enclave_reconnect_timeout_s}s"
+        document["sessions"] = {
+            "root_create": self.root_create,
+            "max_sessions_per_namespace": self.max_sessions_per_namespace,
+            "max_bytes_per_namespace": self.max_bytes_per_namespace,
+        }
+        document["limits"] = {
+            "max_requests_per_second_per_address": self.max_requests_per_second_per_address
+        }
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def read_owner_config(text: str, source: str, kind: Kind) -> OwnerConfig:
+    """Read and check an owner configuration.
+
+    Raises:
+        DocumentError: with every problem found; nothing of a secret is repeated.
+    """
+    return _Read(source).config(_READERS[kind](text, source))
+
+
+class _Read:
+    """Collects the problems of one document."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+
+    def config(self, root: Node) -> OwnerConfig:
+        tables = self.table(
+            root,
+            "",
+            (
+                "api_identity",
+                "api",
+                "dcap",
+                "ias",
+                "audit_log",
+                "enclave_reconnect_timeout",
+                "sessions",
+                "limits",
+            ),
+        )
+        identity = tables.get("api_identity")
+        if "api" in tables:  # the documentation's heading spells it [api.identity]
+            nested = self.table(tables["api"], "api", ("identity",)).get("identity")
+            if identity is not None and nested is not None:
+                self.problem(nested, "api.identity", "api_identity or api.identity, not both")
+            identity = identity if identity is not None else nested
+        dcap = self.table(tables.get("dcap"), "dcap", ("subscription_key",))
+        key = self.string(dcap.get("subscription_key"), "dcap.subscription_key", r"[0-9a-fA-F]{32}")
+        if key is not None:
+            self.warn(dcap["subscription_key"], "dcap", "has no effect yet: collateral comes with the evidence")
+        if "ias" in tables:
+            self.ias(tables["ias"])
+        sessions = self.table(
+            tables.get("sessions"),
+            "sessions",
+            ("root_create", "max_sessions_per_namespace", "max_bytes_per_namespace"),
+        )
+        limits = self.table(
+            tables.get("limits"), "limits", ("max_requests_per_second_per_address",)
+        )
+        default = OwnerConfig()
+        config = OwnerConfig(
+            api_identity=self.identity(identity),
+            dcap_subscription_key=None if key is None else SecretBytes(key.encode()),
+            has_ias="ias" in tables,
+            audit_log_mode=self.audit_log(tables.get("audit_log")),
+            enclave_reconnect_timeout_s=self.duration(tables.get("enclave_reconnect_timeout")),
+            root_create=self.root_create(sessions.get("root_create")),
+            max_sessions_per_namespace=self.integer(
+                sessions, "sessions", "max_sessions_per_namespace", default.max_sessions_per_namespace
+            ),
+            max_bytes_per_namespace=self.integer(
+                sessions, "sessions", "max_bytes_per_namespace", default.max_bytes_per_namespace
+            ),
+            max_requests_per_second_per_address=self.integer(
+                limits,
+                "limits",
+                "max_requests_per_second_per_address",
+                default.max_requests_per_second_per_address,
+            ),
+            warnings=tuple(self.warnings),
+        )
+        if self.problems:
+            raise DocumentError(tuple(self.problems))
+        return config
+
+    def identity(self, node: Node | None) -> ApiIdentity:
+        if node is None:
+            return ApiIdentity()
+        table = self.table(node, "api_identity", tuple(ApiIdentity.__slots__))
+        if "common_name" not in table:
+            self.problem(node, "api_identity", "the mandatory key common_name")
+        values = {
+            name: self.string(value, f"api_identity.{name}", r"[^\x00-\x1f]{1,64}")
+            for name, value in table.items()
+            if name != "alt_names"
+        }
+        names = self.alt_names(table.get("alt_names"))
+        country = values.get("country_name")
+        if country is not None and not re.fullmatch(r"[A-Za-z]{2}", country):
+            self.problem(table["country_name"], "api_identity.country_name", "two letters")
+        return ApiIdentity(
+            common_name=values.get("common_name") or "cas",
+            alt_names=names,
+            country_name=country,
+            org_name=values.get("org_name"),
+            state_or_province=values.get("state_or_province"),
+            locality=values.get("locality"),
+            email=values.get("email"),
+        )
+
+    def alt_names(self, node: Node | None) -> tuple[str, ...]:
+        if node is None:
+            return ApiIdentity().alt_names
+        if not isinstance(node, Sequence) or len(node.items) > 100:  # noqa: PLR2004
+            self.problem(node, "api_identity.alt_names", "a list of at most 100 names")
+            return ()
+        pattern = r"(?:\*\.)?[A-Za-z0-9_.:-]{1,253}"
+        found = [self.string(item, "api_identity.alt_names", pattern) for item in node.items]
+        return tuple(name for name in found if name is not None)
+
+    def ias(self, node: Node) -> None:
+        self.table(
+            node, "ias", ("spid", "linkable_quotes", "sp_key", "identity", "base_url", "base_uri")
+        )
+        self.warn(node, "ias", "has no effect: Intel ended EPID attestation and its IAS")
+
+    def audit_log(self, node: Node | None) -> Literal["disabled", "unsigned"]:
+        table = self.table(
+            node, "audit_log", ("mode", "sink", "url", "server_ca_certificate")
+        )
+        mode = self.string(table.get("mode"), "audit_log.mode", "disabled|unsigned|signed")
+        if mode == "signed":
+            self.unsupported(table["mode"], "audit_log.mode", "signed")
+        sink = self.string(table.get("sink"), "audit_log.sink", "file|network")
+        if sink == "network":
+            self.unsupported(table["sink"], "audit_log.sink", "network")
+        for name in ("url", "server_ca_certificate"):
+            if name in table and sink != "network":
+                self.problem(table[name], f"audit_log.{name}", "no such key without sink = network")
+        return "unsigned" if mode == "unsigned" else "disabled"
+
+    def root_create(self, node: Node | None) -> Literal["owner", "any"]:
+        value = self.string(node, "sessions.root_create", "owner|any")
+        return "any" if value == "any" else "owner"
+
+    def duration(self, node: Node | None) -> int | None:
+        text = self.string(node, "enclave_reconnect_timeout", _DURATION.pattern)
+        if node is None or text is None:
+            return None
+        self.warn(
+            node,
+            "enclave_reconnect_timeout",
+            "has no effect yet: services keep no connection after they received their configuration",
+        )
+        pairs = re.findall(r"(\d+)\s*([a-z])", text)
+        return sum(int(count) * _SECONDS[unit] for count, unit in pairs)
+
+    def integer(self, table: dict[str, Node], where: str, name: str, default: int) -> int:
+        node = table.get(name)
+        text = self.string(node, f"{where}.{name}", r"\d{1,15}")
+        return default if text is None else int(text)
+
+    def string(self, node: Node | None, path: str, pattern: str) -> str | None:
+        if node is None:
+            return None
+        if not isinstance(node, Scalar):
+            self.problem(node, path, "a single value")
+            return None
+        if not re.fullmatch(pattern, node.text):
+            shown = pattern.replace("|", " or ") if re.fullmatch(r"[a-z|]+", pattern) else f"a text of the form {pattern}"
+            self.problem(node, path, shown)
+            return None
+        return node.text
+
+    def table(self, node: Node | None, path: str, keys: tuple[str, ...]) -> dict[str, Node]:
+        if node is None:
+            return {}
+        if not isinstance(node, Mapping):
+            self.problem(node, path or "the configuration", "a table of keys and values")
+            return {}
+        found: dict[str, Node] = {}
+        for key, value in node.entries:
+            if key.text in keys:
+                found[key.text] = value
+                continue
+            near = get_close_matches(key.text, keys, 1)
+            self.problem(
+                key,
+                f"{path}.{key.text}" if path else key.text,
+                f"one of the keys {', '.join(keys)}",
+                hint=f"did you mean {near[0]}?" if near else "",
+            )
+        return found
+
+    def unsupported(self, node: Node, path: str, value: str) -> None:
+        self.problem(node, path, f"another value: {value} is not supported by this version yet")
+
+    def problem(self, node: Node, path: str, expected: str, *, hint: str = "") -> None:
+        self.problems.append(Problem(self.source, node.mark, path, f"expected {expected}", hint))
+
+    def warn(self, node: Node, path: str, message: str) -> None:
+        self.warnings.append(Problem(self.source, node.mark, path, message, ""))
