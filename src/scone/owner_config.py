@@ -100,6 +100,15 @@ def read_owner_config(text: str, source: str, kind: Kind) -> OwnerConfig:
     return _Read(source).config(_READERS[kind](text, source))
 
 
+def owner_config_from_node(node: Node, source: str) -> OwnerConfig:
+    """Check an owner configuration that is already read, such as a member of a JSON body.
+
+    Raises:
+        DocumentError: with every problem found.
+    """
+    return _Read(source).config(node)
+
+
 class _Read:
     """Collects the problems of one document."""
 

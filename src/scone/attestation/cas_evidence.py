@@ -1,0 +1,433 @@
+"""The attestation document of a CAS: build it, read it, accept it (docs/formats/cas-attestation.md).
+
+`{"proof_data": {quote, collateral}, "additional_data": {critical, non_critical}}`. The
+quote's report data is SHA-512 of the bytes of `additional_data` as they came, so those
+bytes are hashed first and read afterwards; no re-serialisation, no second copy.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from scone.attestation.appraise import AcceptedEvidence, CasPolicy, appraise_cas
+from scone.attestation.certificates import Certificate, parse_chain, translated
+from scone.attestation.collateral import MAX_COLLATERAL_BYTES, Collateral
+from scone.attestation.report_data import cas_report_data
+from scone.attestation.sgx.quote import MAX_QUOTE_BYTES
+from scone.attestation.strict_json import (
+    JsonObject,
+    JsonValue,
+    bool_of,
+    decode,
+    hex_of,
+    int_of,
+    keys,
+    object_of,
+    read_object,
+    read_spans,
+    text_of,
+)
+from scone.attestation.verify import Anchor, VerificationCache, VerifiedEvidence, verify
+from scone.crypto.keyhash import key_hash
+from scone.errors import MalformedError, UsageError, VerificationError
+
+MAX_DOCUMENT_BYTES: Final = MAX_COLLATERAL_BYTES + 64 * 1024
+NONCE_CHARACTERS: Final = 32
+
+_TYPE: Final = "CasAttestationDataV5"
+_PROOF_TYPE: Final = "DCAP"
+_RECEIPT_LABEL: Final = b"scone-provisioning-receipt-v1\0"
+_MAX_TEXT: Final = 64 * 1024
+_MAX_SPKI_BYTES: Final = 1024
+_MAX_SIGNATURE_BYTES: Final = 80
+_COUNTER_LIMIT: Final = 2**63 - 1
+_ECDSA_SHA256: Final = ec.ECDSA(hashes.SHA256())
+
+Origin = Literal["generated", "injected"]
+
+
+# --- provisioning receipt ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The unprovisioned CAS's word on who claimed it, and which request did."""
+
+    unprovisioned_cas_key: bytes
+    request_sha256: bytes
+    owner_key: str
+    signature: bytes
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """The JSON object as published."""
+        return {
+            "unprovisioned_cas_key": base64.b64encode(self.unprovisioned_cas_key).decode(),
+            "request_sha256": self.request_sha256.hex(),
+            "owner_key": self.owner_key,
+            "signature": base64.b64encode(self.signature).decode(),
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, JsonValue], place: str = "receipt") -> Self:
+        """A receipt from its JSON object; unknown members are ignored.
+
+        Raises:
+            MalformedError: a missing member or one of another form.
+        """
+        return cls(
+            unprovisioned_cas_key=_base64(value, "unprovisioned_cas_key", place, _MAX_SPKI_BYTES),
+            request_sha256=hex_of(value, "request_sha256", place, 32),
+            owner_key=_text(value, "owner_key", place, 128),
+            signature=_base64(value, "signature", place, _MAX_SIGNATURE_BYTES),
+        )
+
+
+def _receipt_bytes(new_cas_spki: bytes, owner_spki: bytes, request_sha256: bytes) -> bytes:
+    return (
+        _RECEIPT_LABEL
+        + hashlib.sha256(new_cas_spki).digest()
+        + hashlib.sha256(owner_spki).digest()
+        + request_sha256
+    )
+
+
+def make_receipt(
+    unprovisioned_key: ec.EllipticCurvePrivateKey,
+    *,
+    unprovisioned_spki: bytes,
+    new_cas_spki: bytes,
+    owner_spki: bytes,
+    request_sha256: bytes,
+) -> Receipt:
+    """A receipt, signed by the key that the CAS had before the claim."""
+    signed = _receipt_bytes(new_cas_spki, owner_spki, request_sha256)
+    return Receipt(
+        unprovisioned_cas_key=unprovisioned_spki,
+        request_sha256=request_sha256,
+        owner_key=key_hash(owner_spki),
+        signature=unprovisioned_key.sign(signed, _ECDSA_SHA256),
+    )
+
+
+def verify_receipt(
+    receipt: Receipt,
+    *,
+    new_cas_spki: bytes,
+    owner_spki: bytes,
+    request_sha256: bytes,
+    expected_old_key_hash: str,
+) -> None:
+    """The CAS that had the expected key was claimed by this owner with this request.
+
+    Raises:
+        VerificationError: another CAS, owner, request, or a signature that is not its.
+    """
+    if key_hash(receipt.unprovisioned_cas_key) != expected_old_key_hash:
+        raise VerificationError("provisioning receipt: of another CAS than the one expected")
+    if receipt.owner_key != key_hash(owner_spki):
+        raise VerificationError("provisioning receipt: another identity claimed the CAS")
+    if not hmac.compare_digest(receipt.request_sha256, request_sha256):
+        raise VerificationError("provisioning receipt: another request claimed the CAS")
+    with translated("provisioning receipt.unprovisioned_cas_key", "a P-256 public key"):
+        key = serialization.load_der_public_key(receipt.unprovisioned_cas_key)
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise VerificationError("provisioning receipt: not signed by a P-256 key")
+    try:
+        key.verify(
+            receipt.signature,
+            _receipt_bytes(new_cas_spki, owner_spki, request_sha256),
+            _ECDSA_SHA256,
+        )
+    except InvalidSignature as error:
+        raise VerificationError("provisioning receipt: the signature is not valid") from error
+
+
+# --- what a CAS says of itself -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CasEvidence:
+    """`additional_data`: what a CAS says of itself, bound by its quote."""
+
+    nonce: str | None
+    provisioned: bool
+    tee: str
+    simulated: bool
+    debug: bool
+    database_key_origin: Origin | None
+    cert_chain: str
+    session_encryption_key: str | None
+    cas_version: str
+    provisioning_cas_owner_certificate_chain: str | None
+    epoch: int
+    commit: int
+    provisioning_receipt: Receipt | None
+
+    def to_json(self) -> bytes:
+        """The bytes of `additional_data`, fields in the order of the format."""
+        receipt = self.provisioning_receipt
+        return _compact(
+            {
+                "critical": {
+                    "type": _TYPE,
+                    "nonce": self.nonce,
+                    "provisioned": self.provisioned,
+                    "platform": {
+                        "tee": self.tee,
+                        "simulated": self.simulated,
+                        "debug": self.debug,
+                    },
+                    "database_key_origin": self.database_key_origin,
+                },
+                "non_critical": {
+                    "cert_chain": self.cert_chain,
+                    "session_encryption_key": self.session_encryption_key,
+                    "cas_version": self.cas_version,
+                    "provisioning_cas_owner_certificate_chain": (
+                        self.provisioning_cas_owner_certificate_chain
+                    ),
+                    "epoch": self.epoch,
+                    "commit": self.commit,
+                    "provisioning_receipt": None if receipt is None else receipt.to_dict(),
+                },
+            }
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """What `additional_data` says; unknown members are refused where they are critical.
+
+        Raises:
+            MalformedError: another type, a missing member, an unknown critical one.
+        """
+        place = "additional_data"
+        value = read_object(text, place)
+        keys(value, place, ("critical", "non_critical"), ())
+        critical, other = object_of(value, "critical", place), object_of(value, "non_critical", place)
+        place = "additional_data.critical"
+        if text_of(critical, "type", place) != _TYPE:
+            raise MalformedError(f"{place}.type", _TYPE, repr(critical["type"])[:64])
+        keys(
+            critical,
+            place,
+            ("type", "nonce", "provisioned", "platform", "database_key_origin"),
+            (),
+        )
+        platform = object_of(critical, "platform", place)
+        keys(platform, f"{place}.platform", ("tee", "simulated", "debug"), ())
+        nonce = critical["nonce"]
+        if nonce is not None:
+            hex_of(critical, "nonce", place, NONCE_CHARACTERS // 2)
+            nonce = _text(critical, "nonce", place, NONCE_CHARACTERS)
+        origin: Origin | None
+        match critical["database_key_origin"]:
+            case None:
+                origin = None
+            case "generated":
+                origin = "generated"
+            case "injected":
+                origin = "injected"
+            case _:
+                raise MalformedError(
+                    f"{place}.database_key_origin", "generated, injected or null", "another value"
+                )
+        provisioned = bool_of(critical, "provisioned", place)
+        tee = _text(platform, "tee", f"{place}.platform", 32)
+        simulated = bool_of(platform, "simulated", f"{place}.platform")
+        debug = bool_of(platform, "debug", f"{place}.platform")
+        place = "additional_data.non_critical"
+        return cls(
+            nonce=nonce,
+            provisioned=provisioned,
+            tee=tee,
+            simulated=simulated,
+            debug=debug,
+            database_key_origin=origin,
+            cert_chain=_text(other, "cert_chain", place, _MAX_TEXT),
+            session_encryption_key=_encryption_key(other, place),
+            cas_version=_text(other, "cas_version", place, 64),
+            provisioning_cas_owner_certificate_chain=_optional_text(
+                other, "provisioning_cas_owner_certificate_chain", place, _MAX_TEXT
+            ),
+            epoch=int_of(other, "epoch", place, _COUNTER_LIMIT),
+            commit=int_of(other, "commit", place, _COUNTER_LIMIT),
+            provisioning_receipt=_optional_receipt(other, place),
+        )
+
+    def certificates(self) -> tuple[Certificate, Certificate]:
+        """Root CN=cas (self-signed) and CN=cas-instance, which it issued.
+
+        Raises:
+            MalformedError: not two certificates.
+            VerificationError: other names, or not issued so.
+        """
+        what = "additional_data.cert_chain"
+        root, instance = parse_chain(self.cert_chain.replace("\r\n", "\n"), what, 2)
+        for certificate, name in ((root, "cas"), (instance, "cas-instance")):
+            names = certificate.x509.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+            if [item.value for item in names] != [name]:
+                raise VerificationError(f"{what}: expected CN={name}, got {certificate.subject}")
+        root.require_issued_by(root, what)
+        root.require_ca(what)
+        instance.require_issued_by(root, what)
+        instance.require_signer(what)
+        return root, instance
+
+
+def build_document(quote: bytes, collateral: Collateral, additional_data: bytes) -> bytes:
+    """The body of GET /v1/attest, `additional_data` byte for byte as it was quoted."""
+    proof: JsonObject = {
+        "type": _PROOF_TYPE,
+        "quote": base64.b64encode(quote).decode(),
+        "collateral": collateral.to_object(),
+    }
+    return b'{"proof_data":' + _compact(proof) + b',"additional_data":' + additional_data + b"}"
+
+
+@dataclass(frozen=True, slots=True)
+class CasDocument:
+    """A document as received: its shape is right, nothing of it is proved."""
+
+    quote: bytes
+    collateral: Collateral
+    additional_data: bytes
+    cas: CasEvidence
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        """The document that a CAS sent or a file holds.
+
+        Raises:
+            MalformedError: not such a document.
+        """
+        place = "attestation document"
+        text = decode(body, place, MAX_DOCUMENT_BYTES)
+        spans = read_spans(text, place)
+        keys(dict.fromkeys(spans), place, ("proof_data", "additional_data"), ())
+        proof = read_object(spans["proof_data"], "proof_data")
+        keys(proof, "proof_data", ("type", "quote", "collateral"), ())
+        if text_of(proof, "type", "proof_data") != _PROOF_TYPE:
+            raise MalformedError("proof_data.type", _PROOF_TYPE, repr(proof["type"])[:64])
+        return cls(
+            quote=_base64(proof, "quote", "proof_data", MAX_QUOTE_BYTES),
+            collateral=Collateral.parse(
+                object_of(proof, "collateral", "proof_data"), "proof_data.collateral"
+            ),
+            additional_data=spans["additional_data"].encode(),
+            cas=CasEvidence.parse(spans["additional_data"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedCas:
+    """A CAS that met the policy, and what it proved of itself."""
+
+    accepted: AcceptedEvidence
+    cas: CasEvidence
+    root: Certificate
+    instance: Certificate
+
+    @property
+    def evidence(self) -> VerifiedEvidence:
+        """What its quote says."""
+        return self.accepted.evidence
+
+
+def accept_cas(
+    document: CasDocument,
+    policy: CasPolicy,
+    *,
+    nonce: str | None,
+    anchors: Sequence[Anchor],
+    now: datetime,
+    cache: VerificationCache | None = None,
+) -> AcceptedCas:
+    """The CAS that a document speaks of, after every check: genuine, fresh, bound, acceptable.
+
+    `nonce` is None only for an offline report whose freshness nobody asks about.
+
+    Raises:
+        VerificationError: not genuine, another nonce, or not bound to what it says.
+        AppraisalError: genuine, but not what the policy asks for.
+        MalformedError: a quote or certificate that cannot be read.
+        UsageError: a nonce that is none.
+    """
+    if nonce is not None and (len(nonce) != NONCE_CHARACTERS or not _is_hex(nonce)):
+        raise UsageError(f"a nonce is {NONCE_CHARACTERS} hex digits")
+    verified = verify(document.quote, document.collateral, anchors, now, cache)
+    if not hmac.compare_digest(
+        verified.report.report_data, cas_report_data(document.additional_data)
+    ):
+        raise VerificationError("the quote is not for this additional_data")
+    cas = document.cas
+    if nonce is not None and (cas.nonce is None or cas.nonce.lower() != nonce.lower()):
+        raise VerificationError(
+            "the attestation is for another nonce: an old one may have been replayed"
+        )
+    said = (cas.tee, cas.simulated, cas.debug)
+    if said != (verified.tee, verified.simulated, verified.debug):
+        raise VerificationError("the CAS describes another platform than the one that quoted it")
+    root, instance = cas.certificates()
+    accepted = appraise_cas(verified, policy)
+    return AcceptedCas(accepted=accepted, cas=cas, root=root, instance=instance)
+
+
+# --- helpers -----------------------------------------------------------------------------------
+
+
+def _compact(value: Mapping[str, JsonValue]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _is_hex(text: str) -> bool:
+    return all(character in "0123456789abcdefABCDEF" for character in text)
+
+
+def _text(value: Mapping[str, JsonValue], key: str, place: str, limit: int) -> str:
+    text = text_of(value, key, place)
+    if len(text) > limit:
+        raise MalformedError(f"{place}.{key}", f"at most {limit} characters", f"{len(text)}")
+    return text
+
+
+def _optional_text(value: JsonObject, key: str, place: str, limit: int) -> str | None:
+    return None if value.get(key) is None else _text(value, key, place, limit)
+
+
+def _encryption_key(value: JsonObject, place: str) -> str | None:
+    if value.get("session_encryption_key") is None:
+        return None
+    return hex_of(value, "session_encryption_key", place, 32).hex()
+
+
+def _optional_receipt(value: JsonObject, place: str) -> Receipt | None:
+    if value.get("provisioning_receipt") is None:
+        return None
+    receipt = object_of(value, "provisioning_receipt", place)
+    return Receipt.from_dict(receipt, f"{place}.provisioning_receipt")
+
+
+def _base64(value: Mapping[str, JsonValue], key: str, place: str, limit: int) -> bytes:
+    text = text_of(value, key, place)
+    if len(text) > (limit + 2) // 3 * 4:
+        raise MalformedError(f"{place}.{key}", f"at most {limit} bytes", "more")
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedError(f"{place}.{key}", "base64", "another text") from error
+    if base64.b64encode(raw).decode() != text:
+        raise MalformedError(f"{place}.{key}", "canonical base64", "another form")
+    return raw

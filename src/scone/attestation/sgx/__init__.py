@@ -1,0 +1,1 @@
+"""Formats of Intel SGX DCAP evidence and endorsements."""

@@ -1,0 +1,1 @@
+"""The Configuration and Attestation Service: keeps sessions, attests services, hands out configuration."""

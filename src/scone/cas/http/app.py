@@ -1,0 +1,145 @@
+"""One request through the shell: rate, route, right, operation, answer or error.
+
+Denied unless a row of the route table allows it. The one place where errors become
+status codes; what is not a `SconeError` is a fault of ours and tells the client nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from scone.cas.http.openapi import openapi_document
+from scone.cas.http.routes import ROUTES, Authorisation, Call, Listener, Route
+from scone.cas.operations.backups import Nonces
+from scone.cas.operations.provision import WrongTokens
+from scone.cas.state import Cas, Provisioned
+from scone.errors import ForbiddenError, LimitError, NotFoundError, SconeError
+from scone.transport.http import Request, Response
+
+LOG = logging.getLogger("scone.cas")
+
+STATUS_OF_CODE: Final = {
+    "malformed": 400,
+    "usage": 400,
+    "unsupported": 400,
+    "forbidden": 403,
+    "not-genuine": 403,
+    "not-trusted": 403,
+    "not-found": 404,
+    "conflict": 409,
+    "limit": 429,
+    "unavailable": 503,
+    "network": 502,
+    "integrity": 500,
+    "state": 500,
+    "failed": 500,
+}
+_MAX_ADDRESSES: Final = 10_000
+
+
+@dataclass(slots=True)
+class RateLimit:
+    """A token bucket for each address: `rate` requests a second, twice that at once."""
+
+    buckets: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
+
+    def take(self, address: str, rate: int, now: float) -> None:
+        """Count one request.
+
+        Raises:
+            LimitError: the address asked too often. A rate of 0 means no limit.
+        """
+        if rate <= 0:
+            return
+        level, seen = self.buckets.pop(address, (2.0 * rate, now))
+        level = min(2.0 * rate, level + (now - seen) * rate)
+        self.buckets[address] = (max(level - 1.0, 0.0), now)
+        while len(self.buckets) > _MAX_ADDRESSES:
+            self.buckets.popitem(last=False)
+        if level < 1.0:
+            raise LimitError(f"more than {rate} requests a second from one address", hint="try again later")
+
+
+class App:
+    """The handler of one listener."""
+
+    def __init__(
+        self,
+        cas: Cas,
+        listener: Listener,
+        stop: Callable[[str], None],
+        *,
+        nonces: Nonces,
+        wrong_tokens: WrongTokens,
+        rates: RateLimit,
+    ) -> None:
+        self._cas = cas
+        self._routes = tuple(route for route in ROUTES if route.listener is listener)
+        self._stop = stop
+        self._openapi = json.dumps(openapi_document(cas.version)).encode()
+        self._nonces = nonces
+        self._wrong_tokens = wrong_tokens
+        self._rates = rates
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request; never raises."""
+        try:
+            return await self._dispatch(request)
+        except SconeError as error:
+            if error.code == "state":  # the store or the audit log failed: nothing may go on
+                self._stop(str(error))
+            return self._error(error)
+        except Exception:
+            LOG.exception("internal error in %s", request.method)
+            return self._error(SconeError("internal error of the CAS"))
+
+    def _dispatch(self, request: Request) -> Awaitable[Response]:
+        phase = self._cas.phase
+        if isinstance(phase, Provisioned):
+            rate = phase.config.max_requests_per_second_per_address
+            self._rates.take(request.peer_address, rate, time.monotonic())
+        route, rest = self._route(request)
+        if not route.while_unprovisioned:
+            _ = self._cas.provisioned
+        if route.authorisation is Authorisation.OWNER and not self._cas.is_owner(
+            request.peer_spki_der
+        ):
+            raise ForbiddenError(
+                "only the owner of the CAS may do this",
+                hint="use the identity that provisioned it (--identity FILE)",
+            )
+        call = Call(
+            self._cas, request, rest, self._openapi, self._wrong_tokens, self._nonces
+        )
+        return route.handler(call)
+
+    def _route(self, request: Request) -> tuple[Route, str]:
+        allowed: set[str] = set()
+        for route in self._routes:
+            rest = route.match(request.path)
+            if rest is None:
+                continue
+            if route.method == request.method:
+                return route, rest
+            allowed.add(route.method)
+        if allowed:
+            raise _MethodError(f"the path allows {', '.join(sorted(allowed))}")
+        raise NotFoundError("there is no such path; /v1/openapi.json lists them")
+
+    def _error(self, error: SconeError) -> Response:
+        document = {"msg": list(error.messages), "code": error.code, "cas_version": self._cas.version}
+        if error.hint:
+            document["hint"] = error.hint
+        status = 405 if isinstance(error, _MethodError) else STATUS_OF_CODE[error.code]
+        body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+        return Response(status, body, (("content-type", "application/json"),))
+
+
+class _MethodError(NotFoundError):
+    """The path exists, for other methods."""

@@ -1,0 +1,215 @@
+"""`cas`: start a CAS, or look into a database whose key its owner has."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import scone
+from scone.cas import database_show, process
+from scone.cas.config import Availability, ListenAddress, load_availability, simulation_default
+from scone.cas.http.app import App, RateLimit
+from scone.cas.http.routes import Listener
+from scone.cas.opening import start_cas
+from scone.cas.operations.backups import Nonces
+from scone.cas.operations.provision import WrongTokens
+from scone.cas.state import Cas, Provisioned, Unprovisioned
+from scone.crypto.der import to_pem
+from scone.crypto.keys import private_key_pem
+from scone.crypto.secret import SecretBytes
+from scone.errors import SconeError, StateError, UnavailableError
+from scone.tee.base import Tee
+from scone.tee.las_client import LasTee
+from scone.transport.address import Address
+from scone.transport.limits import Limits
+from scone.transport.listener import listen
+from scone.transport.server import Server, ServerTls, run, serve
+
+LOG: Final = logging.getLogger("scone.cas")
+_COLLATERAL_REFRESH_S: Final = 3600.0
+
+
+def main() -> None:
+    """Console entry."""
+    arguments = _arguments()
+    _log_to_console()
+    try:
+        if arguments.command == "database":
+            database_show.show(arguments.database, arguments.key_file)
+            return
+        status = run(_serve(_availability(arguments), _tee(arguments)))
+    except SconeError as error:
+        print("Error: " + "\nCaused by: ".join(error.messages), file=sys.stderr)
+        if error.hint:
+            print(f"Hint: {error.hint}", file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="cas", description="Configuration and Attestation Service", allow_abbrev=False
+    )
+    parser.add_argument("-c", "--config", type=Path, help="availability configuration (TOML)")
+    parser.add_argument(
+        "--simulation",
+        action="store_true",
+        help="run on a simulated platform: PROTECTS NOTHING, for development and tests",
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"CAS {scone.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    database = commands.add_parser("database", help="inspect a database offline")
+    actions = database.add_subparsers(dest="action", required=True, metavar="ACTION")
+    show = actions.add_parser(
+        "show", help="print all records; needs the database key (an owner who injected it has it)"
+    )
+    show.add_argument("--database", type=Path, required=True, help="the database file")
+    show.add_argument(
+        "--key-file", type=Path, help="file with the key, 64 hex digits (default: asked for)"
+    )
+    return parser.parse_args()
+
+
+def _availability(arguments: argparse.Namespace) -> Availability:
+    if arguments.config is not None:
+        return load_availability(arguments.config)
+    if arguments.simulation:
+        return simulation_default()
+    raise StateError(
+        "expected an availability configuration",
+        hint="cas -c availability.toml; or cas --simulation, which needs no file",
+    )
+
+
+def _tee(arguments: argparse.Namespace) -> Tee:
+    if arguments.simulation:
+        return LasTee.for_cas(os.environ.get("SCONE_LAS_ADDR"))
+    raise UnavailableError(
+        "this version runs on the simulated platform only: no SGX enclave was found",
+        hint="cas --simulation shows everything without hardware and protects nothing",
+    )
+
+
+async def _serve(availability: Availability, tee: Tee) -> int:
+    process.harden()
+    stopped = asyncio.Event()
+    failure: list[str] = []
+
+    def stop(reason: str) -> None:
+        if reason:
+            failure.append(reason)
+        stopped.set()
+
+    cas = await asyncio.to_thread(start_cas, availability, tee, _now, scone.__version__)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, "")
+    shared = {"nonces": Nonces(), "wrong_tokens": WrongTokens(), "rates": RateLimit()}
+    servers: list[Server] = []
+    for listener, address in (
+        (Listener.CLIENT, availability.api_listen),
+        (Listener.ENCLAVE, availability.enclave_listen),
+    ):
+        app = App(cas, listener, stop, **shared)  # type: ignore[arg-type]
+        tls = ServerTls(_identity(cas), request_client_certificate=listener is Listener.CLIENT)
+        servers.append(await serve(listen(_address(address)), tls, app, _limits()).start())
+    _announce(cas, servers)
+    refreshing = asyncio.create_task(_refresh_collateral(cas))
+    await stopped.wait()
+    refreshing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await refreshing
+    for server in servers:
+        await server.stop()
+    if isinstance(cas.phase, Provisioned):
+        await asyncio.to_thread(cas.phase.store.close)
+    for reason in failure:
+        LOG.error("stopped: %s", reason)
+    LOG.info("CAS stopped")
+    return 1 if failure else 0
+
+
+def _announce(cas: Cas, servers: list[Server]) -> None:
+    """The console lines that scripts cut: the value is field 7 and the last field."""
+    LOG.info("CAS version: %s", cas.version)
+    if cas.platform.own.anchor.simulated:
+        LOG.warning("SIMULATED platform: protects nothing, anybody here can read all secrets")
+    LOG.info("CAS enclave measurement: %s", cas.platform.software)
+    LOG.info("CAS key hash: %s", cas.phase.keys.cas_key_hash)
+    LOG.info("CAS software-key hash: %s", cas.phase.keys.software_key_hash)
+    if isinstance(cas.phase, Unprovisioned):
+        LOG.info("CAS provisioning token: %s", cas.phase.token.reveal().hex())
+    client, enclave = servers
+    LOG.info("ready: clients on port %s, services on port %s", client.port, enclave.port)
+
+
+def _identity(cas: Cas) -> Callable[[], SecretBytes]:
+    """PEM of key and chain of the present phase; made once for each set of keys."""
+    made: dict[bytes, SecretBytes] = {}
+
+    def identity() -> SecretBytes:
+        keys = cas.phase.keys
+        found = made.get(keys.instance_certificate)
+        if found is None:
+            made.clear()
+            chain = to_pem("CERTIFICATE", keys.instance_certificate) + to_pem(
+                "CERTIFICATE", keys.root_certificate
+            )
+            found = SecretBytes(private_key_pem(keys.instance_key).reveal() + chain.encode())
+            made[keys.instance_certificate] = found
+        return found
+
+    return identity
+
+
+async def _refresh_collateral(cas: Cas) -> None:
+    """Fetch the platform's endorsements again, long before they expire; keep the last good."""
+    while True:
+        await asyncio.sleep(_COLLATERAL_REFRESH_S)
+        try:
+            cas.collateral = await asyncio.to_thread(cas.platform.tee.collateral)
+        except SconeError as error:
+            LOG.warning("cannot refresh the collateral: %s", error)
+
+
+def _address(listen_address: ListenAddress) -> Address:
+    return Address(listen_address.host, listen_address.port)
+
+
+def _limits() -> Limits:
+    # Each connection is a descriptor; leave some for files, the LAS and the event loop.
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Limits(connections=max(64, min(4000, soft // 2 - 100)), connections_per_address=1000)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class _ConsoleFormatter(logging.Formatter):
+    """`2026-11-25 13:20:00.123456Z INFO text`: three fields before the text."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """Date and time as two fields, UTC."""
+        del datefmt
+        return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%d %H:%M:%S.%fZ")
+
+
+def _log_to_console() -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_ConsoleFormatter("%(asctime)s %(levelname)s %(message)s"))
+    level = os.environ.get("SCONE_LOG", "INFO").upper()
+    names = logging.getLevelNamesMapping()
+    logging.basicConfig(level=names.get(level, logging.INFO), handlers=[handler])

@@ -1,0 +1,117 @@
+"""Hand a service its configuration: evidence on this channel, the session's policy, its secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scone.attestation.appraise import AcceptedEvidence, appraise_service
+from scone.attestation.report_data import SERVICE_EXPORTER_LABEL, service_report_data
+from scone.attestation.verify import verify
+from scone.cas.sessions import StoredVersion, WritableRecords
+from scone.cas.state import Cas, Provisioned
+from scone.errors import (
+    AppraisalError,
+    NotFoundError,
+    SconeError,
+    VerificationError,
+)
+from scone.service_config import ServiceConfig, build
+from scone.session.model import Security, Service
+from scone.session.names import service_reference
+from scone.session.secrets import needs_renewal, renew
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRequest:
+    """What the launcher sends, and the channel that it came over."""
+
+    config_id: str
+    instance_key: bytes
+    quote: bytes | None
+    service_hash: bytes | None
+    exporter: Callable[[bytes, int], bytes]
+
+
+async def provide_service(cas: Cas, request: ServiceRequest) -> ServiceConfig:
+    """Steps in order: name, session, genuine?, this channel?, acceptable?, renew, build, audit.
+
+    Raises:
+        NotFoundError: there is no such session or service.
+        VerificationError: the evidence is not genuine or not for this channel.
+        AppraisalError: the policy does not admit the program.
+    """
+    phase = cas.provisioned
+    try:
+        session_name, service_name = service_reference(request.config_id)
+        version = cas.sessions.active(phase.store, session_name)
+        if version is None:
+            raise NotFoundError(f"session {session_name} has no service {service_name}")
+        service = version.session.service(service_name)
+    except SconeError as error:
+        raise error.within("Failed to retrieve service attestation configuration") from None
+    accepted: AcceptedEvidence | None = None
+    if version.session.security.mode != "none":
+        try:
+            accepted = _attest(cas, request, service, version.session.security)
+        except SconeError as error:
+            phase.audit.append(
+                "service_refused", session=session_name, service=service_name, reason=error.code
+            )
+            raise error.within("DCAP quote verification failed") from None
+    await _renew(cas, phase, version)
+    config = build(
+        version.session,
+        service_name,
+        cas.sessions.values(phase.store, version.hash),
+        accepted,
+        cas.now(),
+    )
+    if phase.config.audit_log_mode != "disabled":
+        await asyncio.to_thread(
+            phase.audit.append, "service_attested", session=session_name, service=service_name
+        )
+    return config
+
+
+def _attest(
+    cas: Cas, request: ServiceRequest, service: Service, security: Security
+) -> AcceptedEvidence:
+    if request.quote is None:
+        raise AppraisalError(
+            "the program sent no evidence, and the session requires attestation",
+            hint="SCONE_LAS_ADDR names the LAS that produces it",
+        )
+    verified = verify(
+        request.quote, cas.collateral, cas.platform.anchors, cas.now(), cache=cas.cache
+    )
+    expected = service_report_data(
+        request.exporter(SERVICE_EXPORTER_LABEL, 32),
+        request.config_id,
+        request.instance_key,
+        request.service_hash,
+    )
+    if not hmac.compare_digest(verified.report.report_data, expected):
+        raise VerificationError(
+            "the evidence is not for this connection: its report data is that of another channel, "
+            "configuration id or instance"
+        )
+    return appraise_service(verified, service.variants, security)
+
+
+async def _renew(cas: Cas, phase: Provisioned, version: StoredVersion) -> None:
+    """Make certificates that are about to expire again, once, durably, before they are used."""
+    now = cas.now()
+    if not needs_renewal(cas.sessions.values(phase.store, version.hash), now):
+        return
+
+    def commit(records: WritableRecords) -> None:
+        values = cas.sessions.values(records, version.hash)
+        if needs_renewal(values, now):
+            renewed = renew(version.session, values, now)
+            records.put("values", version.hash, renewed.to_json())
+
+    await asyncio.wrap_future(phase.store.transact(commit))
+    cas.sessions.forget_values(version.hash)

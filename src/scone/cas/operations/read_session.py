@@ -1,0 +1,48 @@
+"""Read a session, active or superseded, without the secrets that the CAS generated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scone.cas.state import Cas
+from scone.errors import ForbiddenError, NotFoundError
+from scone.session import to_yaml
+from scone.session.access import Requester, allows
+from scone.session.names import parse_name
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSession:
+    """The session's text in normal form, and its hash."""
+
+    text: str
+    hash: str
+
+
+def read_session(cas: Cas, name: str, session_hash: str | None, requester: Requester | None) -> ReadSession:
+    """The version asked for; the active version's policy decides who reads the history.
+
+    Raises:
+        NotFoundError: no session of that name, or no such version of it.
+        ForbiddenError: the requester may not read it.
+    """
+    phase = cas.provisioned
+    parse_name(name)
+    active = cas.sessions.active(phase.store, name)
+    if active is None:
+        raise NotFoundError("Session not found").within(f"Failed to read session '{name}'")
+    policy = active.session.access_policy
+    if not allows(policy.read, requester, active.session.creator, active.session.version):
+        raise ForbiddenError(
+            f"You have insufficient rights to access session {name}"
+        ).within(f"Failed to read session '{name}'")
+    version = active
+    if session_hash is not None and session_hash != active.hash:
+        found = cas.sessions.version(phase.store, session_hash)
+        if found is None or found.session.name != name:
+            raise NotFoundError("Session has no version with this hash").within(
+                f"Failed to read session '{name}'"
+            )
+        version = found
+    phase.audit.append("session_read", session=name)
+    return ReadSession(to_yaml(version.session), version.hash)

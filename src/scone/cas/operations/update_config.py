@@ -1,0 +1,39 @@
+"""Replace the owner configuration: by the owner only."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from scone.cas.keys import store_instance, with_identity
+from scone.cas.sessions import WritableRecords
+from scone.cas.state import Cas, audit_log
+from scone.errors import ConflictError
+from scone.owner_config import OwnerConfig
+
+
+async def update_config(cas: Cas, config: OwnerConfig) -> None:
+    """Store the configuration, reissue the TLS certificate for its names, use both.
+
+    Raises:
+        ConflictError: it changes what only an update of the root session may change.
+    """
+    async with cas.changing:
+        phase = cas.provisioned
+        if config.root_create != phase.config.root_create:
+            raise ConflictError(
+                f"sessions.root_create was {phase.config.root_create!r} at provisioning and cannot "
+                "be changed by a configuration update",
+                hint="update the session '/' instead: its create_sessions policy decides",
+            )
+        keys = with_identity(phase.keys, config.api_identity, cas.now())
+        audit = audit_log(config, cas.availability, cas.now)
+        software = f"{cas.platform.software}:{phase.payload.epoch}"
+
+        def commit(records: WritableRecords) -> None:
+            records.put("cas", "owner-config", config.to_json())
+            store_instance(records, keys, software)
+            phase.audit.append("config_updated")
+
+        await asyncio.wrap_future(phase.store.transact(commit))
+        cas.phase = replace(phase, keys=keys, config=config, audit=audit)

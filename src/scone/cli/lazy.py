@@ -1,0 +1,112 @@
+"""Command groups that import a command only when it runs.
+
+A group is a table: name, module and attribute, one line of help. The listing, the
+suggestions for mistyped names and the completion of names come from the table alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+import click
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a command is, and its line in the listing; hidden ones are not listed."""
+
+    target: str
+    help: str
+    hidden: bool = False
+
+
+class LazyGroup(click.Group):
+    """A group over a table of entries, with `help` as a command of its own."""
+
+    def __init__(self, *args: Any, entries: dict[str, Entry], **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.entries = entries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names that the listing shows, in alphabetical order."""
+        del ctx
+        return sorted([*(name for name, e in self.entries.items() if not e.hidden), "help"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        del ctx
+        if cmd_name == "help":
+            return _help_command(self)
+        entry = self.entries.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        command = getattr(import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{entry.target} is not a command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click, with the table's names as suggestions."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            raise self.no_such_command(ctx, name)
+        return super().resolve_command(ctx, args)
+
+    def no_such_command(self, ctx: click.Context, name: str) -> click.UsageError:
+        """The error for a name that is not in the table."""
+        near = get_close_matches(name, self.list_commands(ctx), 3)
+        suggestion = f" Did you mean {' or '.join(repr(found) for found in near)}?" if near else ""
+        return click.UsageError(f"no such command {name!r}.{suggestion}", ctx)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The listing, from the table."""
+        rows = [
+            (name, "Print the help of a command" if name == "help" else self.entries[name].help)
+            for name in self.list_commands(ctx)
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Names from the table, then what click completes (options)."""
+        from click.shell_completion import CompletionItem
+
+        items = [
+            CompletionItem(name, help=self.entries[name].help if name in self.entries else None)
+            for name in self.list_commands(ctx)
+            if name.startswith(incomplete)
+        ]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+def _help_command(group: LazyGroup) -> click.Command:
+    @click.command("help", context_settings={"help_option_names": ["-h", "--help"]})
+    @click.argument("command", nargs=-1)
+    @click.pass_context
+    def command(ctx: click.Context, command: tuple[str, ...]) -> None:
+        """Print the help of this group or of one of its commands."""
+        from scone.cli import output
+
+        found: click.Command = group
+        at = ctx.parent
+        for name in command:
+            inner = found.get_command(ctx, name) if isinstance(found, click.Group) else None
+            if inner is None:
+                if isinstance(found, LazyGroup):
+                    raise found.no_such_command(ctx, name)
+                raise click.UsageError(f"no such command {name!r}.", ctx)
+            at = click.Context(inner, info_name=name, parent=at)
+            found = inner
+        if at is None:
+            raise click.UsageError("help needs a group.", ctx)
+        output.result(found.get_help(at))
+
+    return command

@@ -1,0 +1,151 @@
+"""The `scone` program: top-level options, the table of commands, and the end of every run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+import click
+
+from scone import __version__
+from scone.cli import output
+from scone.cli.lazy import Entry, LazyGroup
+from scone.errors import SconeError
+
+COMMANDS: Final = "scone.cli.commands"
+_CLOSED: Final = (
+    "gcc",
+    "g++",
+    "gccgo",
+    "gfortran",
+    "rustc",
+    "cargo",
+    "gdb",
+    "host",
+    "swarm",
+    "service",
+    "stack",
+)
+_LATER: Final = ("fspf", "binary-fs", "binaryfs", "las", "signer")
+
+ENTRIES: Final = {
+    "cas": Entry(f"{COMMANDS}.cas:cas", "Attest, provision and manage CASes"),
+    "cert": Entry(f"{COMMANDS}.cert:cert", "Work with X.509 certificates"),
+    "completion": Entry(f"{COMMANDS}.completion:completion", "Print a shell completion script"),
+    "help-markdown": Entry(
+        f"{COMMANDS}.help_markdown:help_markdown", "Print the help of all commands as Markdown"
+    ),
+    "self": Entry(f"{COMMANDS}.self_:self_", "Show the identity of this instance of the CLI"),
+    "session": Entry(f"{COMMANDS}.session:session", "Check, upload, read and verify sessions"),
+    "version": Entry(f"{COMMANDS}.version:version", "Show the version and what is trusted by default"),
+    **{
+        name: Entry(f"{COMMANDS}.absent:closed", "Not in this program", hidden=True)
+        for name in _CLOSED
+    },
+    **{
+        name: Entry(f"{COMMANDS}.absent:later", "Not in this version yet", hidden=True)
+        for name in _LATER
+    },
+}
+
+
+def _print_version(ctx: click.Context, _option: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        output.result(f"Scone CLI {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    "scone",
+    cls=LazyGroup,
+    entries=ENTRIES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="""Work with the SCONE platform: identities, trust in CASes, sessions.
+
+An argument @FILE stands for the arguments in FILE, one a line; such files may name others.
+@@3 is an argument of its own. A value @FILE of --token, --database-key and -e VAR= is read by
+that option.""",
+)
+@click.option(
+    "-c",
+    "--config",
+    metavar="CONFIG",
+    envvar="SCONE_CLI_CONFIG",
+    show_envvar=True,
+    default="~/.cas/config.json",
+    show_default=True,
+    help="The state file to use.",
+)
+@click.option(
+    "-o", "output_path", metavar="OUTPUT", help="Write the output to this file, as a whole or not at all."
+)
+@click.option(
+    "-V",
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version.",
+)
+@click.pass_context
+def scone(ctx: click.Context, config: str, output_path: str | None) -> None:
+    """Entry of every command; the options are read by the commands through the context."""
+    if not config:
+        raise click.UsageError("--config: expected the path of a file.", ctx)
+    ctx.meta["scone.output"] = output_path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit status is returned."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _run(arguments)
+    except SconeError as error:
+        output.report(error.messages, error.hint)
+        return output.exit_code(error)
+    except click.exceptions.NoArgsIsHelpError as error:
+        output.message(error.format_message())
+        return output.EXIT_USAGE
+    except click.ClickException as error:
+        output.report([error.format_message()], _usage_hint(error))
+        return output.EXIT_USAGE
+    except (KeyboardInterrupt, click.Abort):
+        output.message("")
+        return output.EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return output.EXIT_BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - the one place that ends a command
+        output.report_bug(error)
+        return output.EXIT_BUG
+
+
+def _run(arguments: list[str]) -> int:
+    from scone.cli.argfile import expand
+
+    if any(argument.startswith("@") for argument in arguments):
+        arguments = expand(arguments)
+    status = scone.main(arguments, "scone", standalone_mode=False)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _forget_stdout()
+        output.report([f"standard output: {error.strerror}"])
+        return output.EXIT_FAILED
+    return status if isinstance(status, int) else 0
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return "" if context is None else f"see {context.command_path} --help"
+
+
+def _forget_stdout() -> None:
+    """Nobody reads it: keep the interpreter from flushing into the void at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)

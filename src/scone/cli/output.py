@@ -1,0 +1,123 @@
+"""What the command line prints and how it exits.
+
+Results go to stdout, everything else to stderr: scripts compare stdout as a whole.
+No colour anywhere (SCONE has none). Text from the other side is made printable, so
+that no answer drives the terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from scone.errors import SconeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import TracebackType
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNREACHABLE: Final = 3
+EXIT_NOT_TRUSTED: Final = 4
+EXIT_STATE: Final = 5
+EXIT_BUG: Final = 70  # EX_SOFTWARE of sysexits.h
+EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell shows it
+EXIT_BROKEN_PIPE: Final = 141  # 128 + SIGPIPE
+
+_EXIT_CODES: Final = {
+    "usage": EXIT_USAGE,
+    "network": EXIT_UNREACHABLE,
+    "unavailable": EXIT_UNREACHABLE,
+    "not-genuine": EXIT_NOT_TRUSTED,
+    "not-trusted": EXIT_NOT_TRUSTED,
+    "state": EXIT_STATE,
+    "integrity": EXIT_STATE,
+}
+_MAX_LINE: Final = 4000
+_MAX_LINES: Final = 100
+
+
+def exit_code(error: SconeError) -> int:
+    """The exit status of an error (docs/guide/exit-codes.md)."""
+    return _EXIT_CODES.get(error.code, EXIT_FAILED)
+
+
+def result(text: str) -> None:
+    """Print a result, with exactly one newline behind it."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def facts(value: Mapping[str, object] | list[object]) -> None:
+    """Print a result as JSON."""
+    import json
+
+    result(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def message(text: str) -> None:
+    """Print something that is not a result."""
+    _to_stderr(text + "\n")
+
+
+def warning(text: str) -> None:
+    """Print a warning."""
+    message(f"Warning: {printable(text)}")
+
+
+def report(messages: Iterable[str], hint: str = "") -> None:
+    """Print an error as SCONE does: `Error:`, then `Caused by:` down to the cause."""
+    lines = [printable(line) for line in messages]
+    if len(lines) > _MAX_LINES:
+        lines = [*lines[:_MAX_LINES], f"… and {len(lines) - _MAX_LINES} more"]
+    text = f"Error: {lines[0]}\n" + "".join(f"Caused by: {line}\n" for line in lines[1:])
+    if hint:
+        text += f"Hint: {printable(hint)}\n"
+    _to_stderr(text)
+
+
+def report_bug(error: BaseException) -> None:
+    """One line for an internal error; the traceback only where SCONE_LOG asks for it.
+
+    The message of the exception is left out: it may quote what it choked on.
+    """
+    where = _last_frame(error.__traceback__)
+    _to_stderr(f"Error: internal error: {type(error).__name__} in {where} (SCONE_LOG=debug for more)\n")
+    if os.environ.get("SCONE_LOG", "").lower() in ("debug", "trace", "7"):
+        import traceback
+
+        frames = traceback.extract_tb(error.__traceback__)
+        _to_stderr("".join(traceback.format_list(frames)))
+
+
+def printable(text: str) -> str:
+    """The text with control characters (but for the newline) written as escapes."""
+    shown = "".join(
+        character if character.isprintable() or character == "\n" else _escape(character)
+        for character in text[:_MAX_LINE]
+    )
+    return shown + "…" if len(text) > _MAX_LINE else shown
+
+
+def _escape(character: str) -> str:
+    return character.encode("ascii", "backslashreplace").decode() if ord(character) > 0x7F else (
+        f"\\x{ord(character):02x}"
+    )
+
+
+def _to_stderr(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        # Nobody reads stderr any more; the exit status still tells.
+        pass
+
+
+def _last_frame(traceback: TracebackType | None) -> str:
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return "unknown"
+    return f"{traceback.tb_frame.f_globals.get('__name__')}:{traceback.tb_lineno}"

@@ -1,0 +1,440 @@
+"""The CLI's state: `~/.cas/config.json`, with the identity and the attested CASes.
+
+SCONE's keys (`default_cas`, `identity`, `cas_db` with `url` and `chain`), our own beside
+them, unknown ones kept. Readers take no lock: the file is replaced as a whole. Changes
+are read-modify-write under a lock on a file beside it, so that concurrent runs lose
+nothing. What cannot be read is never overwritten. docs/formats and the reference say what
+whoever has the file can do: act as this user.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final
+
+from scone.client.known import KnownCas
+from scone.crypto.identity import Identity, create_identity, read_identity
+from scone.crypto.secret import SecretBytes
+from scone.errors import MalformedError, NotFoundError, SconeError, StateError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DEFAULT_PATH: Final = "~/.cas/config.json"
+CONFIG_VERSION: Final = 1
+_MAX_BYTES: Final = 4 * 1024 * 1024
+_LOCK_WAIT_S: Final = 30.0
+_LOCK_POLL_S: Final = 0.02
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_ENTRY_KEYS: Final = tuple(f.name for f in fields(KnownCas) if f.name != "name")
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The state as read: a checked document, and typed access to it."""
+
+    path: str
+    document: Document
+
+    @property
+    def default_cas(self) -> str | None:
+        """The name of the CAS that commands use by default."""
+        name: str | None = self.document.get("default_cas")
+        return name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the attested CASes, in alphabetical order."""
+        return tuple(sorted(self.document.get("cas_db", {})))
+
+    def cas(self, name: str) -> KnownCas:
+        """The attested CAS of that name.
+
+        Raises:
+            NotFoundError: no such CAS.
+            StateError: its entry is damaged.
+        """
+        entries = self.document.get("cas_db", {})
+        if name not in entries:
+            raise NotFoundError(
+                f"the CAS {name!r} was not attested",
+                hint=f"attest it first: scone cas attest {name}",
+            )
+        known = KnownCas(
+            name, **{key: entries[name][key] for key in _ENTRY_KEYS if key in entries[name]}
+        )
+        try:
+            _ = known.pin, known.cas_key_hash
+        except MalformedError as error:
+            raise _damaged(self.path, str(error)) from error
+        return known
+
+    def all(self) -> tuple[KnownCas, ...]:
+        """All attested CASes.
+
+        Raises:
+            StateError: an entry is damaged.
+        """
+        return tuple(self.cas(name) for name in self.names)
+
+
+class ConfigFile:
+    """The state file: read it, change it, make the identity on first use."""
+
+    def __init__(
+        self, path: str, *, warn: Callable[[str], None], random: Callable[[int], bytes] = os.urandom
+    ) -> None:
+        # The target of a symbolic link is replaced, not the link.
+        self.path = os.path.realpath(os.path.expanduser(path))
+        self._warn = warn
+        self._random = random
+        self._warned = False
+
+    def load(self) -> Config:
+        """The state now; an absent file is an empty state.
+
+        Raises:
+            StateError: the file cannot be read, is damaged, or a newer version wrote it.
+        """
+        return Config(self.path, self._read())
+
+    def update(self, change: Callable[[Document], None]) -> Config:
+        """Change the state: `change` edits the document as it is now, under the lock.
+
+        Raises:
+            StateError: as `load`; or the file cannot be locked or written.
+        """
+        with self._locked():
+            document = self._read()
+            change(document)
+            document["config_version"] = CONFIG_VERSION
+            self._write(json.dumps(document, indent=2, allow_nan=False).encode() + b"\n")
+        return Config(self.path, document)
+
+    def identity(self) -> Identity:
+        """The user's identity by its form; it is made on first use.
+
+        Raises:
+            StateError: as `update`; or the identity in it is damaged.
+        """
+        document = self._read()
+        if document.get("identity") is None:
+            made = create_identity(self._random).pem.reveal().decode()
+            document = self.update(lambda now: _set_absent(now, "identity", made)).document
+        try:
+            return read_identity(document["identity"].encode(), "identity")
+        except (MalformedError, UnicodeEncodeError) as error:
+            raise _damaged(self.path, str(error)) from None
+
+    def session_signing_key(self) -> SecretBytes:
+        """The key that signs sessions (PKCS#8 PEM, Ed25519); it is made on first use.
+
+        Raises:
+            StateError: as `update`; or the key in it is damaged.
+        """
+        from scone.crypto.keys import (
+            generate_private_key,
+            key_type_of,
+            private_key_from_pem,
+            private_key_pem,
+        )
+
+        document = self._read()
+        if document.get("session_signing_key") is None:
+            made = private_key_pem(generate_private_key("Ed25519", self._random)).reveal().decode()
+            document = self.update(
+                lambda now: _set_absent(now, "session_signing_key", made)
+            ).document
+        try:
+            key = private_key_from_pem(document["session_signing_key"], "session_signing_key")
+            if key_type_of(key) != "Ed25519":
+                raise MalformedError("session_signing_key", "an Ed25519 key", "another type")
+        except MalformedError as error:
+            raise _damaged(self.path, str(error)) from None
+        return key
+
+    def remember(self, known: KnownCas) -> Config:
+        """Add or replace an attested CAS; the first one becomes the default."""
+        return self.update(lambda document: remember_in(document, known))
+
+    def set_default(self, name: str) -> Config:
+        """Make an attested CAS the default.
+
+        Raises:
+            NotFoundError: no such CAS.
+        """
+
+        def change(document: Document) -> None:
+            Config(self.path, document).cas(name)
+            document["default_cas"] = name
+
+        return self.update(change)
+
+    def _read(self) -> Document:
+        try:
+            # Not blocking: the path may name a FIFO that nobody writes to.
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise _unusable(self.path, "read", error) from error
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise StateError(f"config file {self.path}: expected a regular file")
+            self._warn_of_others(status.st_mode)
+            try:
+                raw = file.read(_MAX_BYTES + 1)
+            except OSError as error:
+                raise _unusable(self.path, "read", error) from error
+        if len(raw) > _MAX_BYTES:
+            raise _damaged(self.path, f"expected at most {_MAX_BYTES} bytes")
+        return parse(raw, self.path)
+
+    def _warn_of_others(self, mode: int) -> None:
+        if mode & _OTHERS and not self._warned:
+            self._warned = True
+            self._warn(
+                f"{self.path} is open to others (mode {stat.S_IMODE(mode):04o}); whoever reads it "
+                f"can act as you. Close it: chmod 600 {self.path}"
+            )
+
+    def _write(self, raw: bytes) -> None:
+        directory, name = os.path.split(self.path)
+        temporary = os.path.join(directory, f".{name}.{os.urandom(8).hex()}")
+        try:
+            # O_EXCL: nobody else's file, not even through a link.
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(raw)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, self.path)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise _unusable(self.path, "written", error) from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        path = self.path + ".lock"
+        try:
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise _unusable(path, "locked", error) from error
+        try:
+            deadline = time.monotonic() + _LOCK_WAIT_S
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise StateError(
+                            f"config file {self.path}: another scone has held its lock for {_LOCK_WAIT_S:.0f} s"
+                        ) from None
+                    time.sleep(_LOCK_POLL_S)
+                except OSError as error:
+                    raise _unusable(path, "locked", error) from error
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def parse(raw: bytes, path: str) -> Document:
+    """The checked document of a state file.
+
+    Raises:
+        StateError: not JSON, a known key of another type, or a newer version wrote it.
+    """
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise _damaged(path, f"expected JSON in UTF-8, byte {error.start} is not") from None
+    try:
+        document = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_no_number, parse_float=_float
+        )
+    except json.JSONDecodeError as error:
+        found = "nothing (an empty file)" if not text.strip() else f"{error.msg} at line {error.lineno} column {error.colno}"
+        raise _damaged(path, f"expected JSON, got {found}") from None
+    except RecursionError:
+        raise _damaged(path, "expected JSON, got too many levels") from None
+    except ValueError as error:  # ours (a key twice), or an integer of thousands of digits
+        raise _damaged(path, f"expected JSON, got {str(error)[:200]}") from None
+    if not isinstance(document, dict):
+        raise _damaged(path, f"expected a JSON object, got {_kind(document)}")
+    _check_version(document, path)
+    _check_types(document, path)
+    return document
+
+
+def remember_in(document: Document, known: KnownCas) -> None:
+    """Write an attested CAS into the document; keys that are not ours stay."""
+    entries = document.setdefault("cas_db", {})
+    entry = entries.setdefault(known.name, {})
+    entry.update({key: getattr(known, key) for key in _ENTRY_KEYS})
+    if document.get("default_cas") is None:
+        document["default_cas"] = known.name
+
+
+def read_identity_file(path: str) -> Identity:
+    """The identity in a file given with `--identity`.
+
+    Raises:
+        UsageError: the file cannot be read.
+        MalformedError: it holds no PKCS#8 key followed by its certificate.
+    """
+    from scone.crypto.identity import parse_identity
+
+    return parse_identity(read_small_file(path, "identity file"), f"identity file {path!r}")
+
+
+def read_small_file(path: str, what: str, limit: int = 1024 * 1024) -> bytes:
+    """The bytes of a file that a user named.
+
+    Raises:
+        UsageError: it cannot be read, or is larger than a file of its kind can be.
+    """
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"{what} {path!r}: {reason}") from error
+    if len(raw) > limit:
+        raise UsageError(f"{what} {path!r}: expected at most {limit} bytes")
+    return raw
+
+
+def _check_version(document: Document, path: str) -> None:
+    version = document.get("config_version", CONFIG_VERSION)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise _damaged(path, f"config_version: expected a number from 1, got {_kind(version)}")
+    if version > CONFIG_VERSION:
+        raise StateError(
+            f"config file {path}: a newer version of scone wrote it (config_version {version}, "
+            f"this one knows {CONFIG_VERSION})",
+            hint="use that version, or another file: scone --config FILE",
+        )
+
+
+def _check_types(document: Document, path: str) -> None:
+    for key in ("default_cas", "identity", "session_signing_key"):
+        value = document.get(key)
+        if value is not None and not isinstance(value, str):
+            raise _damaged(path, f"{key}: expected a string, got {_kind(value)}")
+    entries = document.get("cas_db", {})
+    if not isinstance(entries, dict):
+        raise _damaged(path, f"cas_db: expected an object, got {_kind(entries)}")
+    for name, entry in entries.items():
+        if not isinstance(entry, dict):
+            raise _damaged(path, f"cas_db.{name}: expected an object, got {_kind(entry)}")
+        for key, expected in _ENTRY_TYPES.items():
+            if key not in entry:
+                if key in ("url", "chain"):
+                    raise _damaged(path, f"cas_db.{name}.{key}: expected a string, got nothing")
+                continue
+            # bool is an int to Python, not to us.
+            if not isinstance(entry[key], expected) or (
+                expected is int and isinstance(entry[key], bool)
+            ):
+                raise _damaged(
+                    path, f"cas_db.{name}.{key}: expected {_NAMES[expected]}, got {_kind(entry[key])}"
+                )
+        if not entry["url"].startswith("https://"):
+            raise _damaged(path, f"cas_db.{name}.url: expected an https URL")
+    default = document.get("default_cas")
+    if default is not None and default not in entries:
+        raise _damaged(path, f"default_cas: expected a name in cas_db, got {default!r}")
+
+
+_TEXT_OR_NULL: Final = (str, type(None))
+_ENTRY_TYPES: Final[dict[str, Any]] = {
+    "url": str,
+    "chain": str,
+    "session_encryption_key": _TEXT_OR_NULL,
+    "cas_version": str,
+    "simulated": bool,
+    "debug": bool,
+    "platform_id": str,
+    "mrenclave": str,
+    "isvsvn": int,
+    "epoch": int,
+    "database_key_origin": _TEXT_OR_NULL,
+    "attested_at": str,
+}
+_NAMES: Final[dict[Any, str]] = {
+    str: "a string",
+    bool: "true or false",
+    int: "a whole number",
+    _TEXT_OR_NULL: "a string or null",
+}
+
+
+def _kind(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Document:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key twice")
+    return document
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name}, which is no JSON")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("a number beyond the limits")
+    return value
+
+
+def _set_absent(document: Document, key: str, value: str) -> None:
+    if document.get(key) is None:
+        document[key] = value
+
+
+def _damaged(path: str, what: str) -> StateError:
+    return StateError(
+        f"config file {path}: {what}",
+        hint="the file was left as it is. Restore a copy of it, or move it away: then a new identity "
+        "is made, which has none of the rights of the old one",
+    )
+
+
+def _unusable(path: str, verb: str, error: Exception) -> SconeError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return StateError(f"config file {path}: cannot be {verb}: {reason}")

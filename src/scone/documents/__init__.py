@@ -1,0 +1,42 @@
+"""Documents that people write (YAML, JSON, TOML) as one kind of tree with positions.
+
+Nothing here knows what a document means: readers of other packages walk the tree,
+collect `Problem`s and report all of them at once.
+"""
+
+from scone.documents.json_text import read_json, value_span
+from scone.documents.toml_text import read_toml
+from scone.documents.tree import (
+    NULL_WORDS,
+    DocumentError,
+    Mapping,
+    Mark,
+    Node,
+    Problem,
+    Scalar,
+    Sequence,
+    Style,
+    UnsupportedDocumentError,
+    document_error,
+    shown,
+)
+from scone.documents.yaml_text import read_yaml
+
+__all__ = [
+    "NULL_WORDS",
+    "DocumentError",
+    "Mapping",
+    "Mark",
+    "Node",
+    "Problem",
+    "Scalar",
+    "Sequence",
+    "Style",
+    "UnsupportedDocumentError",
+    "document_error",
+    "read_json",
+    "read_toml",
+    "read_yaml",
+    "shown",
+    "value_span",
+]

@@ -1,0 +1,60 @@
+"""Bounds of every document, checked before a parser sees it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from scone.documents.tree import DocumentError, Mark, Problem
+
+# A session with all its files in it stays far below; 1 MiB bounds what a parser may cost.
+MAX_BYTES: Final = 1024 * 1024
+# The session language needs eight levels; recursion in readers stays harmless at 32.
+MAX_DEPTH: Final = 32
+
+# YAML 1.1, 5.1 (c-printable) without DEL and the C1 controls, and without surrogates.
+_FORBIDDEN: Final = re.compile(
+    "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]"
+)
+# What an escape sequence must not bring in: C strings end at NUL, UTF-8 has no surrogates.
+_FORBIDDEN_VALUE: Final = re.compile("[\0\ud800-\udfff]")
+
+
+def fail(source: str, mark: Mark | None, message: str, hint: str = "") -> DocumentError:
+    """The error for one problem of syntax."""
+    return DocumentError([Problem(source, mark, "", message, hint)])
+
+
+def mark_at(text: str, index: int) -> Mark:
+    """Line and column of a character."""
+    start = text.rfind("\n", 0, index) + 1
+    return Mark(text.count("\n", 0, index) + 1, index - start + 1)
+
+
+def check_text(text: str, source: str) -> None:
+    """Refuse a text that is too large or holds characters that no document needs.
+
+    Raises:
+        DocumentError: with the position of the first such character.
+    """
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        raise fail(source, None, f"expected at most {MAX_BYTES} bytes of text")
+    found = _FORBIDDEN.search(text)
+    if found:
+        kind = "surrogate" if "\ud800" <= found[0] <= "\udfff" else "control character"
+        raise fail(
+            source,
+            mark_at(text, found.start()),
+            f"expected printable text, got the {kind} U+{ord(found[0]):04X}",
+        )
+
+
+def check_value(text: str, source: str, mark: Mark | None) -> None:
+    """Refuse NUL and surrogates that came in through an escape sequence.
+
+    Raises:
+        DocumentError: when the value holds one.
+    """
+    found = _FORBIDDEN_VALUE.search(text)
+    if found:
+        raise fail(source, mark, f"expected text without U+{ord(found[0]):04X}")

@@ -1,0 +1,132 @@
+"""YAML 1.1 text as a tree: the plain subset that a configuration needs.
+
+Refused with position: anchors, aliases, tags, merge keys, directives, a second
+document, a key that is no scalar, a key given twice. PyYAML's events (libyaml
+where it is there) give syntax and positions; nothing is typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import yaml
+
+from scone.documents.limits import MAX_DEPTH, check_text, check_value, fail, mark_at
+from scone.documents.tree import Mapping, Mark, Node, Scalar, Sequence, Style, shown
+
+_STYLES: Final[dict[str | None, Style]] = {
+    None: "plain",
+    "": "plain",
+    "'": "single",
+    '"': "double",
+    "|": "literal",
+    ">": "folded",
+}
+_LOADER: Final[Any] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+
+def read_yaml(text: str, source: str = "document") -> Node:
+    """The one document in a YAML text; an empty text is the null scalar.
+
+    Raises:
+        DocumentError: not YAML, or outside the subset; with line and column.
+    """
+    check_text(text, source)
+    text = text.removeprefix("\ufeff")
+    try:
+        return _build(yaml.parse(text, Loader=_LOADER), source)
+    except yaml.reader.ReaderError as error:
+        mark = mark_at(text, min(error.position, len(text)))
+        raise fail(source, mark, "expected printable text") from error
+    except yaml.MarkedYAMLError as error:
+        at = error.problem_mark or error.context_mark
+        words = " ".join(filter(None, (error.context, error.problem)))
+        place = Mark(at.line + 1, at.column + 1) if at else None
+        hint = "indent with spaces, not tabs" if "\\t" in words else ""
+        raise fail(source, place, words, hint) from error
+    except (ValueError, OverflowError) as error:  # escapes beyond Unicode, without libyaml
+        raise fail(source, None, "expected valid escape sequences") from error
+
+
+class _Open:
+    """A mapping or sequence whose end has not come yet."""
+
+    __slots__ = ("is_mapping", "items", "key", "keys", "mark")
+
+    def __init__(self, mark: Mark | None, *, is_mapping: bool) -> None:
+        self.mark = mark
+        self.is_mapping = is_mapping
+        self.items: list[Any] = []
+        self.keys: set[str] = set()
+        self.key: Scalar | None = None
+
+
+def _mark(event: Any) -> Mark:
+    at = event.start_mark
+    return Mark(at.line + 1, at.column + 1)
+
+
+def _refuse_extras(event: Any, source: str) -> None:
+    if event.anchor is not None:
+        raise fail(source, _mark(event), "expected no anchor (&)", "write the value out")
+    if event.tag is not None:
+        raise fail(source, _mark(event), "expected no tag (!)", "quote text that starts with !")
+
+
+def _build(events: Iterator[Any], source: str) -> Node:
+    stack: list[_Open] = []
+    root: Node | None = None
+    node: Node
+    for event in events:
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
+            if event.anchor is not None or event.tag is not None:
+                _refuse_extras(event, source)
+            node = Scalar(event.value, _STYLES[event.style], _mark(event))
+            check_value(node.text, source, node.mark)
+        elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+            _refuse_extras(event, source)
+            if len(stack) == MAX_DEPTH:
+                raise fail(source, _mark(event), f"expected at most {MAX_DEPTH} levels")
+            stack.append(_Open(_mark(event), is_mapping=kind is yaml.MappingStartEvent))
+            continue
+        elif kind is yaml.MappingEndEvent:
+            done = stack.pop()
+            node = Mapping(tuple(done.items), done.mark)
+        elif kind is yaml.SequenceEndEvent:
+            done = stack.pop()
+            node = Sequence(tuple(done.items), done.mark)
+        elif kind is yaml.AliasEvent:
+            raise fail(source, _mark(event), "expected no alias (*)", 'quote "*"')
+        elif kind is yaml.DocumentStartEvent:
+            if root is not None:
+                raise fail(source, _mark(event), "expected one document, got a second one")
+            if event.version or event.tags:
+                raise fail(source, _mark(event), "expected no directive (%)")
+            continue
+        else:  # start and end of the stream, end of a document
+            continue
+        if not stack:
+            root = node
+        else:
+            _add(stack[-1], node, source)
+    return Scalar("", "plain", Mark(1, 1)) if root is None else root
+
+
+def _add(parent: _Open, node: Node, source: str) -> None:
+    if not parent.is_mapping:
+        parent.items.append(node)
+        return
+    if parent.key is not None:
+        parent.items.append((parent.key, node))
+        parent.key = None
+        return
+    if not isinstance(node, Scalar):
+        raise fail(source, node.mark, "expected a key that is a word", 'quote text with { or ["')
+    if node.style == "plain" and node.text == "<<":
+        raise fail(source, node.mark, "expected no merge key (<<)", "write the values out")
+    if node.text in parent.keys:
+        raise fail(source, node.mark, f"expected each key once, got {shown(node.text)} again")
+    parent.keys.add(node.text)
+    parent.key = node

@@ -1,0 +1,223 @@
+"""What all parts of the session reader share: typed access to nodes, problems collected.
+
+Every getter returns None (or nothing) after noting a problem, so that reading goes
+on and all problems of a file are reported at once. A value that was substituted is
+never repeated in a message; its variable is named instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from collections.abc import Mapping as MappingType
+from difflib import get_close_matches
+from typing import Final
+
+from scone.documents import Mapping, Mark, Node, Problem, Scalar, Sequence, shown
+from scone.errors import MalformedError
+from scone.session.fields import SECTIONS, Field
+from scone.session.placeholders import START
+from scone.session.versions import Version
+
+# Readers stay linear and answers readable whatever a hostile file holds.
+MAX_PROBLEMS: Final = 100
+
+_TRUE: Final = frozenset({"true", "True", "TRUE"})
+_FALSE: Final = frozenset({"false", "False", "FALSE"})
+_DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,9}")
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'x'?` for the known word that is nearest, or nothing."""
+    near = get_close_matches(word, list(known), 1) if len(word) <= 64 else []
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def type_name(node: Node) -> str:
+    """What kind of node this is, in the words of an error."""
+    if isinstance(node, Mapping):
+        return "a mapping"
+    if isinstance(node, Sequence):
+        return "a list"
+    return "null" if node.is_null else "text"
+
+
+class Collector:
+    """Problems and warnings of one file, and the nodes by path for later checks."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.nodes: dict[str, Node] = {}
+
+    def problem(
+        self,
+        node: Node | None,
+        path: str,
+        message: str,
+        hint: str = "",
+        *,
+        code: str = "malformed",
+    ) -> None:
+        """Note something to correct."""
+        if len(self.problems) == MAX_PROBLEMS:
+            message, hint, path = "further problems are not listed", "", ""
+        elif len(self.problems) > MAX_PROBLEMS:
+            return
+        if isinstance(node, Scalar) and node.variables:
+            message += f" (in the value of ${', $'.join(node.variables)})"
+        self.problems.append(Problem(self.source, self._mark(node), path, message, hint, code))
+
+    def problem_at(self, path: str, message: str, hint: str = "") -> None:
+        """Note something to correct at a place that was read before."""
+        self.problem(self.nodes.get(path), path, message, hint)
+
+    def expected(
+        self, node: Node, path: str, what: str, hint: str = "", *, got: bool = True
+    ) -> None:
+        """Note that something else was expected; `got` False where the value may be secret."""
+        if not isinstance(node, Scalar) or node.is_null:
+            found = f", got {type_name(node)}"
+        else:
+            found = f", got {shown(node.text)}" if got and not node.variables else ""
+        self.problem(node, path, f"expected {what}{found}", hint)
+
+    def malformed(self, node: Node | None, path: str, error: MalformedError) -> None:
+        """Note an error of a value's own parser, without repeating the value."""
+        got = f", got {error.got}" if error.got else ""
+        self.problem(node, path, f"expected {error.expected}{got}", error.hint)
+
+    def unsupported(self, node: Node | None, path: str, what: str) -> None:
+        """Note a documented construct that this version does not have."""
+        self.problem(node, path, f"{what}: not yet supported", code="unsupported")
+
+    def warn(
+        self, path: str, code: str, message: str, hint: str = "", node: Node | None = None
+    ) -> None:
+        """Note something that works and should be looked at."""
+        if len(self.warnings) < MAX_PROBLEMS:
+            at = node or self.nodes.get(path)
+            self.warnings.append(Problem(self.source, self._mark(at), path, message, hint, code))
+
+    @staticmethod
+    def _mark(node: Node | None) -> Mark | None:
+        return None if node is None else node.mark
+
+    def table(
+        self, node: Node, path: str, section: MappingType[str, Field], version: Version
+    ) -> dict[str, Node] | None:
+        """The known keys of a mapping that are not null; every other key is a problem."""
+        if not isinstance(node, Mapping):
+            if isinstance(node, Scalar) and node.text.startswith(START):
+                self.unsupported(node, path, "a placeholder instead of a section")
+            else:
+                self.expected(node, path, "a mapping", got=False)
+            return None
+        found: dict[str, Node] = {}
+        prefix = f"{path}." if path else ""
+        for key, value in node.entries:
+            field = section.get(key.text)
+            where = prefix + key.text
+            if field is None:
+                self._unknown(key, prefix, section)
+                continue
+            if isinstance(value, Scalar) and value.is_null:
+                continue
+            if field.later:
+                self.unsupported(key, where, field.what)
+            elif not version.admits(field.since):
+                self.problem(key, where, f"needs version {field.since} or newer")
+            else:
+                found[key.text] = value
+                self.nodes[where] = value
+        for field in section.values():
+            if field.required and field.name not in found:
+                self.problem(node, prefix + field.name, f"expected the {field.what}, got nothing")
+        return found
+
+    def _unknown(self, key: Scalar, prefix: str, section: MappingType[str, Field]) -> None:
+        hint = ""
+        if len(self.problems) < MAX_PROBLEMS:
+            hint = suggestion(key.text, section)
+            homes = [place for place, other in SECTIONS.items() if key.text in other]
+            if homes:
+                hint = f"it belongs to {' or '.join(homes)}"
+            elif not hint:
+                hint = f"known keys: {', '.join(section)}"
+        self.problem(key, f"{prefix}{shown(key.text)[1:-1]}", "unknown key", hint)
+
+    def items(
+        self, node: Node | None, path: str, *, scalar: bool = False
+    ) -> list[tuple[str, Node]]:
+        """The items of a list with their paths; with `scalar`, one value stands for a list of one."""
+        if node is None:
+            return []
+        if isinstance(node, Sequence):
+            named = [(f"{path}[{index}]", item) for index, item in enumerate(node.items)]
+            self.nodes.update(named)
+            return named
+        if scalar and isinstance(node, Scalar):
+            return [(path, node)]
+        self.expected(node, path, "a list", got=False)
+        return []
+
+    def text(self, node: Node | None, path: str, what: str = "text") -> str | None:
+        """The text of a scalar that is not null."""
+        if isinstance(node, Scalar) and not node.is_null:
+            return node.text
+        if node is not None:
+            self.expected(node, path, what)
+        return None
+
+    def matching(
+        self, node: Node | None, path: str, pattern: re.Pattern[str], what: str
+    ) -> str | None:
+        """The text of a scalar of the given form."""
+        text = self.text(node, path, what)
+        if text is None or node is None:
+            return None
+        if pattern.fullmatch(text):
+            return text
+        if START in text:
+            self.unsupported(node, path, "a placeholder here")
+        else:
+            self.expected(node, path, what)
+        return None
+
+    def word(
+        self, node: Node | None, path: str, known: Iterable[str], later: Iterable[str] = ()
+    ) -> str | None:
+        """One of the known words."""
+        choices = tuple(known)
+        text = self.text(node, path, f"one of {', '.join(choices)}")
+        if text is None or node is None or text in choices:
+            return text
+        if text in later:
+            self.unsupported(node, path, text)
+        else:
+            variables = isinstance(node, Scalar) and node.variables
+            hint = "" if variables else suggestion(text, choices)
+            self.expected(node, path, f"one of {', '.join(choices)}", hint)
+        return None
+
+    def integer(self, node: Node | None, path: str, low: int, high: int) -> int | None:
+        """A decimal number within bounds."""
+        what = f"a number from {low} to {high}"
+        text = self.matching(node, path, _DECIMAL, what)
+        if text is None or node is None:
+            return None
+        if low <= int(text) <= high:
+            return int(text)
+        self.expected(node, path, what)
+        return None
+
+    def boolean(self, node: Node | None, path: str) -> bool | None:
+        """`true` or `false`."""
+        text = self.text(node, path, "true or false")
+        if text is None or node is None:
+            return None
+        if text in _TRUE or text in _FALSE:
+            return text in _TRUE
+        self.expected(node, path, "true or false")
+        return None

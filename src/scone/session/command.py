@@ -1,0 +1,54 @@
+"""A service's command as arguments.
+
+0.2 splits at white space; 0.3 lets single and double quotes keep white space, also
+inside a word (`--name="a b"`). There is no escape character. Splitting comes before
+secrets are put in, so that no value can make a further argument.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from scone.errors import MalformedError
+from scone.session.model import Service
+
+_SPACE: Final = re.compile(r"[ \t\n\r\v\f]+")
+_WORD: Final = re.compile(r"""(?:[^ \t\n\r\v\f"']+|"[^"]*"|'[^']*')+""")
+_PIECE: Final = re.compile(r"""[^"']+|"[^"]*"|'[^']*'""")
+
+
+def split(command: str, *, quotes: bool, place: str = "command") -> tuple[str, ...]:
+    """The words of a command line.
+
+    Raises:
+        MalformedError: a quote is not closed.
+    """
+    if not quotes or not ('"' in command or "'" in command):
+        return tuple(filter(None, _SPACE.split(command)))
+    words: list[str] = []
+    at = 0
+    while True:
+        space = _SPACE.match(command, at)
+        at = space.end() if space else at
+        if at == len(command):
+            return tuple(words)
+        word = _WORD.match(command, at)
+        if word is None or (word.end() < len(command) and command[word.end()] in "\"'"):
+            raise MalformedError(place, "each quote closed", hint="or write the command as a list")
+        at = word.end()
+        pieces = _PIECE.findall(word[0])
+        words.append("".join(p[1:-1] if p[0] in "\"'" else p for p in pieces))
+
+
+def arguments(service: Service, version: str) -> tuple[str, ...]:
+    """The arguments of a service, placeholders still in them; empty without a command.
+
+    Raises:
+        MalformedError: a quote is not closed.
+    """
+    if service.command is None:
+        return ()
+    if isinstance(service.command, tuple):
+        return service.command
+    return split(service.command, quotes=version != "0.2")

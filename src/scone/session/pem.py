@@ -1,0 +1,97 @@
+"""PEM texts inside sessions (RFC 7468), rewritten in one form so that hashes agree.
+
+Certificates are parsed; of a private key only the armour is looked at here, the key
+itself is read where secrets are made.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Final
+
+from scone.errors import MalformedError
+
+_BLOCK: Final = re.compile(
+    r"-----BEGIN ([A-Z0-9 ]{1,40})-----[ \t\r]*\n([A-Za-z0-9+/=\s]+?)-----END \1-----[ \t\r]*(?:\n|\Z)"
+)
+_MAX_CERTIFICATES: Final = 8  # a leaf and its chain
+
+
+def _blocks(text: str, label: str, place: str) -> list[bytes]:
+    blocks: list[bytes] = []
+    at = len(text) - len(text.lstrip())
+    end = len(text.rstrip())
+    while at < end:
+        found = _BLOCK.match(text, at)
+        if found is None or found[1] != label:
+            raise MalformedError(
+                place, f"PEM with -----BEGIN {label}-----", f"{found[1]}" if found else ""
+            )
+        try:
+            blocks.append(base64.b64decode("".join(found[2].split()), validate=True))
+        except binascii.Error as error:
+            raise MalformedError(place, "base64 between BEGIN and END") from error
+        at = found.end()
+        while at < end and text[at].isspace():
+            at += 1
+    if not blocks:
+        raise MalformedError(place, f"PEM with -----BEGIN {label}-----")
+    return blocks
+
+
+def _armour(der: bytes, label: str) -> str:
+    body = base64.b64encode(der).decode()
+    lines = (body[at : at + 64] for at in range(0, len(body), 64))
+    return "\n".join((f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""))
+
+
+def certificates_text(text: str, *, place: str) -> str:
+    """One or more certificates, rewritten: 64 columns, LF, one final newline.
+
+    Raises:
+        MalformedError: not PEM, or not X.509.
+    """
+    ders = _blocks(text, "CERTIFICATE", place)
+    if len(ders) > _MAX_CERTIFICATES:
+        raise MalformedError(place, f"at most {_MAX_CERTIFICATES} certificates", f"{len(ders)}")
+    # Imported here: sessions without certificates are read by commands whose start is timed.
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    for der in ders:
+        try:
+            x509.load_der_x509_certificate(der).public_key()
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise MalformedError(place, "an X.509 certificate with a supported key") from error
+    return "".join(_armour(der, "CERTIFICATE") for der in ders)
+
+
+def certificate_text(text: str, *, place: str) -> str:
+    """Exactly one certificate, rewritten.
+
+    Raises:
+        MalformedError: not PEM, not X.509, or several.
+    """
+    rewritten = certificates_text(text, place=place)
+    if rewritten.count("-----BEGIN ") != 1:
+        raise MalformedError(place, "one certificate", "several")
+    return rewritten
+
+
+def private_key_text(text: str, *, place: str) -> str:
+    """One PKCS#8 private key, rewritten; only its armour is checked.
+
+    Raises:
+        MalformedError: not one PKCS#8 PEM block.
+    """
+    hint = "convert it: openssl pkcs8 -topk8 -nocrypt -in KEY"
+    try:
+        keys = _blocks(text, "PRIVATE KEY", place)
+    except MalformedError as error:
+        error.hint = hint
+        raise
+    if len(keys) != 1:
+        raise MalformedError(place, "one private key", f"{len(keys)}")
+    return _armour(keys[0], "PRIVATE KEY")

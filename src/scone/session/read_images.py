@@ -1,0 +1,112 @@
+"""Reads the `images` section: the files that a service gets."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from scone.documents import Node, Scalar
+from scone.session.collect import Collector
+from scone.session.fields import IMAGE, INJECTION_FILE
+from scone.session.model import DEFAULT_PERMISSION, Image, InjectionFile
+from scone.session.placeholders import START
+from scone.session.versions import Version
+
+_CONTROL: Final = re.compile("[\0-\x1f\x7f]")
+_MAX_PATH: Final = 4095  # Linux PATH_MAX without its NUL
+_MAX_IMAGE_NAME: Final = 512
+_OCTAL: Final = re.compile(r"0o?[0-7]{1,4}")
+_CANONICAL: Final = re.compile(r"[0-9]{1,3}")
+
+
+def read_images(
+    c: Collector, node: Node | None, version: Version, *, canonical: bool
+) -> list[Image | None]:
+    """The images in the order of the file; None for one without a usable name."""
+    return [
+        _image(c, item, path, version, canonical=canonical)
+        for path, item in c.items(node, "images")
+    ]
+
+
+def _image(
+    c: Collector, node: Node, path: str, version: Version, *, canonical: bool
+) -> Image | None:
+    fields = c.table(node, path, IMAGE, version)
+    if fields is None:
+        return None
+    listed = c.items(fields.get("injection_files"), f"{path}.injection_files")
+    files = [_file(c, item, where, version, canonical=canonical) for where, item in listed]
+    known: dict[str, str] = {}
+    for file, (where, item) in zip(files, listed, strict=True):
+        if file is None:
+            continue
+        if file.path in known:
+            c.problem(item, where, f"expected each path once, {known[file.path]} has it too")
+        known.setdefault(file.path, where)
+    for file, (where, item) in zip(files, listed, strict=True):
+        above = _above(file.path, known) if file else None
+        if above:
+            c.problem(item, where, f"expected a directory, {known[above]} is a file")
+    name = c.text(fields.get("name"), f"{path}.name", "a name")
+    if name is None:
+        return None
+    if not 1 <= len(name) <= _MAX_IMAGE_NAME or _CONTROL.search(name) or START in name:
+        c.expected(fields["name"], f"{path}.name", f"1 to {_MAX_IMAGE_NAME} printable characters")
+        return None
+    return Image(name, tuple(file for file in files if file is not None))
+
+
+def _above(path: str, known: dict[str, str]) -> str | None:
+    """A file that stands where the path needs a directory."""
+    while path := path.rpartition("/")[0]:
+        if path in known:
+            return path
+    return None
+
+
+def _file(
+    c: Collector, node: Node, path: str, version: Version, *, canonical: bool
+) -> InjectionFile | None:
+    if isinstance(node, Scalar) and not node.is_null:
+        return InjectionFile(_path(c, node, path))
+    fields = c.table(node, path, INJECTION_FILE, version)
+    if fields is None or "path" not in fields:
+        return None
+    content = fields.get("content")
+    permission = fields.get("permission")
+    return InjectionFile(
+        path=_path(c, fields["path"], f"{path}.path"),
+        content=None if content is None else c.text(content, f"{path}.content"),
+        permission=_permission(c, permission, f"{path}.permission", canonical=canonical),
+    )
+
+
+def _path(c: Collector, node: Node, path: str) -> str:
+    text = c.text(node, path, "an absolute path") or ""
+    segments = text.split("/")[1:]
+    if START in text:
+        c.unsupported(node, path, "a placeholder in a path")
+    elif (
+        not text.startswith("/")
+        or len(text.encode()) > _MAX_PATH
+        or _CONTROL.search(text)
+        or any(segment in {"", ".", ".."} for segment in segments)
+    ):
+        hint = "no empty segment, no . or .., no / at the end"
+        c.expected(node, path, "an absolute path in its shortest form", hint)
+    return text
+
+
+def _permission(c: Collector, node: Node | None, path: str, *, canonical: bool) -> int:
+    if node is None:
+        return DEFAULT_PERMISSION
+    form, base = (_CANONICAL, 10) if canonical else (_OCTAL, 8)
+    text = c.text(node, path, "an octal number such as 0o400")
+    if text is None:
+        return DEFAULT_PERMISSION
+    if form.fullmatch(text) and int(text, base) <= 0o777:
+        return int(text, base)
+    hint = f"write 0o{text}" if re.fullmatch("[0-7]{3}", text) else ""
+    c.expected(node, path, "an octal number up to 0o777 such as 0o400", hint)
+    return DEFAULT_PERMISSION

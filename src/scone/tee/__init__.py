@@ -1,0 +1,1 @@
+"""Trusted execution environments as ports: evidence and sealing for this process."""

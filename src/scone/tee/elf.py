@@ -1,0 +1,122 @@
+"""Which interpreter an ELF file asks for: the header and program headers, nothing more.
+
+System V ABI, chapters 4 and 5 (32 and 64 bits, little-endian). Libraries are not looked
+up here: only the interpreter itself knows which ones it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from scone.errors import MalformedError
+from scone.wire import Reader
+
+ELF_MAGIC: Final = b"\x7fELF"
+
+_HEADER_BYTES: Final = {1: 52, 2: 64}  # by class: 32, 64 bits
+_PROGRAM_HEADER_BYTES: Final = {1: 32, 2: 56}
+_LITTLE_ENDIAN: Final = 1
+_EXECUTABLE: Final = 2
+_SHARED: Final = 3
+_PT_INTERP: Final = 3
+# Programs have 10 to 15 program headers; Linux itself refuses more than 64 KiB of them.
+_MAX_PROGRAM_HEADERS: Final = 256
+_MAX_INTERPRETER: Final = 4096  # PATH_MAX, as fs/binfmt_elf.c has it
+
+ReadAt = Callable[[int, int], bytes]
+"""`read_at(offset, length)`: at most `length` bytes of the file from `offset`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ElfFile:
+    """What starts a program: its class and its interpreter (None for a static program)."""
+
+    bits: int
+    interpreter: str | None
+
+
+def read_elf(read_at: ReadAt, what: str = "program") -> ElfFile:
+    """The class and interpreter of an ELF executable.
+
+    Raises:
+        MalformedError: not an ELF executable of this form.
+    """
+    identification = Reader(what, _exactly(read_at, 0, 16, f"{what}.ident"))
+    magic = identification.bytes("magic", 4)
+    if magic != ELF_MAGIC:
+        raise MalformedError(what, "an ELF file", "another format")
+    elf_class = identification.uint("class", 1)
+    if elf_class not in _HEADER_BYTES:
+        raise MalformedError(f"{what}.class", "1 (32 bits) or 2 (64 bits)", f"{elf_class}")
+    encoding = identification.uint("data", 1)
+    if encoding != _LITTLE_ENDIAN:
+        raise MalformedError(f"{what}.data", "1 (little-endian)", f"{encoding}")
+    word = 4 * elf_class
+    header_bytes = _HEADER_BYTES[elf_class]
+    header = Reader(what, _exactly(read_at, 16, header_bytes - 16, f"{what}.header"))
+    kind = header.uint("type", 2)
+    if kind not in (_EXECUTABLE, _SHARED):
+        raise MalformedError(f"{what}.type", "2 (executable) or 3 (shared)", f"{kind}")
+    header.bytes("machine and version", 6)
+    header.uint("entry", word)
+    table = header.uint("phoff", word)
+    header.uint("shoff", word)
+    header.bytes("flags and ehsize", 6)
+    entry_bytes = header.uint("phentsize", 2)
+    count = header.uint("phnum", 2)
+    if entry_bytes != _PROGRAM_HEADER_BYTES[elf_class]:
+        raise MalformedError(
+            f"{what}.phentsize", f"{_PROGRAM_HEADER_BYTES[elf_class]}", f"{entry_bytes}"
+        )
+    if not 1 <= count <= _MAX_PROGRAM_HEADERS:
+        raise MalformedError(f"{what}.phnum", f"1 to {_MAX_PROGRAM_HEADERS}", f"{count}")
+    entries = Reader(what, _exactly(read_at, table, count * entry_bytes, f"{what}.phdr"))
+    interpreters = [
+        position
+        for index in range(count)
+        if (position := _interpreter_position(entries.sub(f"phdr[{index}]", entry_bytes), word))
+    ]
+    if len(interpreters) > 1:
+        raise MalformedError(f"{what}.interp", "at most one interpreter", f"{len(interpreters)}")
+    if not interpreters:
+        return ElfFile(8 * word, None)
+    offset, length = interpreters[0]
+    return ElfFile(8 * word, _interpreter(read_at, offset, length, f"{what}.interp"))
+
+
+def _interpreter_position(entry: Reader, word: int) -> tuple[int, int] | None:
+    kind = entry.uint("type", 4)
+    if word == 8:
+        entry.uint("flags", 4)
+    offset = entry.uint("offset", word)
+    entry.uint("vaddr", word)
+    entry.uint("paddr", word)
+    length = entry.uint("filesz", word)
+    return (offset, length) if kind == _PT_INTERP else None
+
+
+def _interpreter(read_at: ReadAt, offset: int, length: int, place: str) -> str:
+    if not 2 <= length <= _MAX_INTERPRETER:
+        raise MalformedError(place, f"2 to {_MAX_INTERPRETER} bytes", f"{length}")
+    raw = _exactly(read_at, offset, length, place)
+    path, end = raw[:-1], raw[-1:]
+    if end != b"\0" or b"\0" in path:
+        raise MalformedError(place, "one path that ends with a zero byte", "another text")
+    try:
+        text = path.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedError(place, "a path in UTF-8", "other bytes") from error
+    if not text.startswith("/") or not text.isprintable():
+        raise MalformedError(place, "an absolute path", repr(text[:80]))
+    return text
+
+
+def _exactly(read_at: ReadAt, offset: int, length: int, place: str) -> bytes:
+    if offset >= 1 << 62:  # beyond any file, and beyond what pread takes
+        raise MalformedError(place, "an offset inside the file", f"{offset}")
+    data = read_at(offset, length)
+    if len(data) != length:
+        raise MalformedError(place, f"{length} bytes at offset {offset}", f"{len(data)}")
+    return data

@@ -1,0 +1,87 @@
+"""Addresses as users write them: a host with an optional port, or an `https` URL.
+
+Nothing is resolved here. The host is kept as given, because it becomes the TLS
+server name (RFC 6066, 3); an IP address has none.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+from scone.errors import MalformedError
+
+_EXPECTED: Final = "HOST, HOST:PORT, [IPV6]:PORT or https://HOST:PORT/"
+_MAX_HOST: Final = 253  # RFC 1035, 2.3.4, without the final dot
+_HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?", re.ASCII)
+_PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is: a host name or IP address, and a port."""
+
+    host: str
+    port: int
+
+    @property
+    def is_ip(self) -> bool:
+        """Whether the host is an IP address and not a name."""
+        return _is_ip(socket.AF_INET, self.host) or _is_ip(socket.AF_INET6, self.host)
+
+    @property
+    def url(self) -> str:
+        """The address as an `https` URL that ends in a slash."""
+        return f"https://{self}/"
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse_address(text: str, *, default_port: int, place: str = "address") -> Address:
+    """The address that a user wrote.
+
+    Raises:
+        MalformedError: none of the accepted forms.
+    """
+    rest = text
+    if "://" in rest:
+        scheme, rest = rest.split("://", 1)
+        if scheme.lower() != "https":
+            raise MalformedError(place, _EXPECTED, f"the scheme {scheme!r}")
+        rest, slash, tail = rest.partition("/")
+        if slash and tail:
+            raise MalformedError(place, _EXPECTED, f"the path {'/' + tail!r}")
+    if rest.startswith("["):
+        host, bracket, after = rest[1:].partition("]")
+        if not bracket or not _is_ip(socket.AF_INET6, host):
+            raise MalformedError(place, _EXPECTED, repr(text))
+        if after and not after.startswith(":"):
+            raise MalformedError(place, _EXPECTED, repr(text))
+        port_text = after[1:] if after else None
+    elif rest.count(":") > 1:
+        hint = "write an IPv6 address in brackets: [::1]:8081"
+        raise MalformedError(place, _EXPECTED, repr(text), hint=hint)
+    else:
+        host, colon, port = rest.partition(":")
+        port_text = port if colon else None
+        if len(host) > _MAX_HOST or not _HOST.fullmatch(host):
+            raise MalformedError(place, _EXPECTED, repr(text))
+    return Address(host, default_port if port_text is None else _port(port_text, place, text))
+
+
+def _port(digits: str, place: str, text: str) -> int:
+    if not _PORT.fullmatch(digits) or not 1 <= int(digits) <= 65535:
+        raise MalformedError(place, "a port from 1 to 65535", repr(text))
+    return int(digits)
+
+
+def _is_ip(family: socket.AddressFamily, host: str) -> bool:
+    try:
+        socket.inet_pton(family, host)
+    except (OSError, UnicodeEncodeError, ValueError):
+        return False
+    return True

@@ -1,0 +1,44 @@
+"""The commands of README.md, run in their order in an empty HOME."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"<!-- tour -->\n```console\n(.*?)```", re.DOTALL)
+
+
+def script() -> str:
+    blocks = BLOCK.findall((ROOT / "README.md").read_text())
+    assert len(blocks) >= 5
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    programs = f"export PATH={Path(sys.executable).parent}:$PATH"
+    assert lines[0].startswith("export PATH=$PWD/.venv/bin")
+    return "\n".join(["set -e", "trap 'kill $(jobs -p); wait' EXIT", programs, *lines[1:]])
+
+
+@pytest.mark.e2e
+def test_the_tour_of_the_readme_works_as_printed(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"], "HOST_ONLY": "must not appear"}
+    done = subprocess.run(
+        ["timeout", "60", "bash", "-c", script()],
+        cwd=home,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "GREETING=hello from the session" in done.stdout
+    assert re.search(r"^PASSWORD=.{16}$", done.stdout, re.MULTILINE)
+    assert "HOST_ONLY" not in done.stdout
+    assert "greetings from the session" in done.stdout
+    hashes = re.findall(r"^[0-9a-f]{64}$", done.stdout, re.MULTILINE)
+    assert len(hashes) == 3
+    assert hashes[1] == hashes[2] != hashes[0]
