@@ -48,9 +48,7 @@ def _platform(story: Story) -> None:
     )
     root = story.folder / "home/.cas/simulated-platform/root.pem"
     las = story.start("las --simulation", "las.log")
-    story.wait_for(
-        "the LAS is ready", lambda: (root.parent / "las.sock").exists(), las, "las.log"
-    )
+    story.wait_for("the LAS is ready", lambda: (root.parent / "las.sock").exists(), las, "las.log")
     cas = story.start("cas --simulation -c cas.toml", "cas.log")
     story.wait_for("the CAS is ready", lambda: listens(enclave_port), cas, "cas.log")
     story.run("cat cas.log")
@@ -97,13 +95,17 @@ def _service(story: Story) -> int:
 
     story.title("4. The server starts, attested, and a client uses it")
     port = int(story.environment["PORT"])
-    launcher = story.start("env SCONE_CONFIG_ID=tls-demo/server scone-run bin/openssl", "server.log")
+    launcher = story.start(
+        "env SCONE_CONFIG_ID=tls-demo/server scone-run bin/openssl", "server.log"
+    )
     story.wait_for("the server listens", lambda: listens(port), launcher, "server.log")
     story.run("cat server.log")
     found = children(launcher.pid)
     if len(found) != 1:
         raise StepFailed("the launcher has no single child")
-    story.say("Simulation protects nothing: the owner of the machine looks into the service's files.")
+    story.say(
+        "Simulation protects nothing: the owner of the machine looks into the service's files."
+    )
     story.run(f"cp /proc/{found[0]}/root$FILES/cert.pem certificate-of-the-server.pem && ls -l tls")
     answer = story.run(
         "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | openssl s_client -connect localhost:$PORT -ign_eof "
@@ -116,7 +118,9 @@ def _service(story: Story) -> int:
 
 
 def _copy_program(story: Story) -> None:
-    story.say("A copy of openssl that looks for its libraries beside itself, so that one can be changed.")
+    story.say(
+        "A copy of openssl that looks for its libraries beside itself, so that one can be changed."
+    )
     story.run(
         "mkdir bin && cp $(command -v openssl) bin/openssl && "
         "cp $(ldd bin/openssl | awk '/libssl|libcrypto/ { print $3 }') bin/ && "
@@ -125,9 +129,13 @@ def _copy_program(story: Story) -> None:
 
 
 def _nothing_leaked(story: Story, service_pid: int) -> None:
-    story.say("Where else are the generated values? Raw, hex and base64, everywhere but in the service.")
+    story.say(
+        "Where else are the generated values? Raw, hex and base64, everywhere but in the service."
+    )
     environment = Path(f"/proc/{service_pid}/environ").read_bytes().split(b"\0")
-    secret = next(entry for entry in environment if entry.startswith(b"SERVER_SECRET=")).partition(b"=")[2]
+    secret = next(entry for entry in environment if entry.startswith(b"SERVER_SECRET=")).partition(
+        b"="
+    )[2]
     names = {entry.partition(b"=")[0] for entry in environment if entry}
     if names != {b"SERVER_SECRET"} or len(secret) != 32:  # noqa: PLR2004 - the size in the session
         raise StepFailed("the service's environment is not exactly what the session says")
@@ -143,7 +151,14 @@ def _nothing_leaked(story: Story, service_pid: int) -> None:
     own_database = story.folder / "cas"
     if not list(own_database.glob("cas.db*")):
         raise StepFailed("there is no database to search")
-    folders = [story.folder, Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path("/var/log"), Path.home()]  # noqa: S108
+    folders = [
+        story.folder,
+        Path("/tmp"),
+        Path("/var/tmp"),
+        Path("/dev/shm"),
+        Path("/var/log"),
+        Path.home(),
+    ]  # noqa: S108
     found, processes, files = search.find(
         values, folders=folders, since=story.started_at - 1, except_pids={service_pid}
     )
@@ -190,9 +205,7 @@ def _versions(story: Story) -> None:
     predecessor = story.run("scone session read tls-demo | grep ^predecessor").split()[-1]
     if predecessor != old or new == old:
         raise StepFailed("the new version does not name the old hash")
-    story.run(
-        "scone session create --use-env session.yml", refused="Session already exists"
-    )
+    story.run("scone session create --use-env session.yml", refused="Session already exists")
     if story.run("scone session verify --use-env session.yml").strip() != new:
         raise StepFailed("verify did not print the active hash")
 

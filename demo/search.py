@@ -26,20 +26,30 @@ def find(
 ) -> tuple[list[str], int, int]:
     """Where a value was found, how many processes and how many files were searched."""
     needles = {
-        (name, form): needle for name, value in values.items() for form, needle in forms(value).items()
+        (name, form): needle
+        for name, value in values.items()
+        for form, needle in forms(value).items()
     }
     found: list[str] = []
     processes = files = 0
     for place, data in _processes(except_pids):
         processes += 1
-        found += [f"{name} ({form}) in {place}" for (name, form), needle in needles.items() if needle in data]
+        found += [
+            f"{name} ({form}) in {place}"
+            for (name, form), needle in needles.items()
+            if needle in data
+        ]
     for path in _files(folders, since):
         try:
             data = path.read_bytes()
         except OSError:
             continue
         files += 1
-        found += [f"{name} ({form}) in {path}" for (name, form), needle in needles.items() if needle in data]
+        found += [
+            f"{name} ({form}) in {path}"
+            for (name, form), needle in needles.items()
+            if needle in data
+        ]
     return found, processes, files
 
 

@@ -159,7 +159,9 @@ def appraise_cas(verified: VerifiedEvidence, policy: CasPolicy) -> AcceptedEvide
     clauses: list[Clause] = []
     if policy.mrenclaves and report.mrenclave.hex() not in map(str.lower, policy.mrenclaves):
         clauses.append(
-            Clause("mrenclave", f"Enclave hash does not match expectation:\n{report.mrenclave.hex()}")
+            Clause(
+                "mrenclave", f"Enclave hash does not match expectation:\n{report.mrenclave.hex()}"
+            )
         )
     if not policy.ignore_signer:
         expected = RELEASE_MRSIGNER if not verified.simulated else DEVELOPMENT_MRSIGNER
@@ -422,15 +424,11 @@ def _variant(verified: VerifiedEvidence, variant: VariantPolicy) -> list[Clause]
             )
         )
     if not signer.admits_svn(report.isvsvn):
-        clauses.append(
-            Clause("isvsvn", f"Unexpected security version (ISVSVN, {report.isvsvn})")
-        )
+        clauses.append(Clause("isvsvn", f"Unexpected security version (ISVSVN, {report.isvsvn})"))
     return clauses
 
 
-def _check_debug(
-    verified: VerifiedEvidence, security: SecurityPolicy, failures: _Failures
-) -> None:
+def _check_debug(verified: VerifiedEvidence, security: SecurityPolicy, failures: _Failures) -> None:
     if not verified.debug or "debug-mode" in security.tolerate:
         return
     failures.clauses.append(Clause("debug-mode", _DEBUG, "tolerate: [debug-mode]"))
@@ -462,9 +460,7 @@ def _check_tcb(verified: VerifiedEvidence, security: SecurityPolicy, failures: _
         risks.append(f"- {clause}")
 
     if verified.smt and "hyperthreading" not in tolerated:
-        fail(
-            Clause("hyperthreading", "Hyper-Threading is enabled", "tolerate: [hyperthreading]")
-        )
+        fail(Clause("hyperthreading", "Hyper-Threading is enabled", "tolerate: [hyperthreading]"))
         failures.tolerate.add("hyperthreading")
     for category in sorted(CATEGORIES[verified.tcb_status] - tolerated - excused):
         fail(Clause(category, _PROBLEMS[category], f"tolerate: [{category}]"))

@@ -42,6 +42,8 @@ from scone.attestation.strict_json import (
 )
 from scone.attestation.verify import Anchor, VerificationCache, VerifiedEvidence, verify
 from scone.crypto.keyhash import key_hash
+from scone.crypto.keys import load_private_key
+from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError, UsageError, VerificationError
 
 MAX_DOCUMENT_BYTES: Final = MAX_COLLATERAL_BYTES + 64 * 1024
@@ -105,20 +107,27 @@ def _receipt_bytes(new_cas_spki: bytes, owner_spki: bytes, request_sha256: bytes
 
 
 def make_receipt(
-    unprovisioned_key: ec.EllipticCurvePrivateKey,
+    unprovisioned_key: SecretBytes,
     *,
     unprovisioned_spki: bytes,
     new_cas_spki: bytes,
     owner_spki: bytes,
     request_sha256: bytes,
 ) -> Receipt:
-    """A receipt, signed by the key that the CAS had before the claim."""
+    """A receipt, signed by the key that the CAS had before the claim (PKCS#8 DER, P-256).
+
+    Raises:
+        MalformedError: not such a key.
+    """
+    key = load_private_key(unprovisioned_key)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise MalformedError("CAS key", "a P-256 key", "another kind")
     signed = _receipt_bytes(new_cas_spki, owner_spki, request_sha256)
     return Receipt(
         unprovisioned_cas_key=unprovisioned_spki,
         request_sha256=request_sha256,
         owner_key=key_hash(owner_spki),
-        signature=unprovisioned_key.sign(signed, _ECDSA_SHA256),
+        signature=key.sign(signed, _ECDSA_SHA256),
     )
 
 
@@ -216,7 +225,10 @@ class CasEvidence:
         place = "additional_data"
         value = read_object(text, place)
         keys(value, place, ("critical", "non_critical"), ())
-        critical, other = object_of(value, "critical", place), object_of(value, "non_critical", place)
+        critical, other = (
+            object_of(value, "critical", place),
+            object_of(value, "non_critical", place),
+        )
         place = "additional_data.critical"
         if text_of(critical, "type", place) != _TYPE:
             raise MalformedError(f"{place}.type", _TYPE, repr(critical["type"])[:64])

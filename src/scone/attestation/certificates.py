@@ -1,7 +1,7 @@
 """Certificates and revocation lists of a DCAP hierarchy: strict, one error.
 
 Only what Intel's hierarchy has is accepted: PEM in its one canonical form, P-256
-keys, ECDSA with SHA-256, X.509 version 3. Foreign exceptions end here.
+keys, ECDSA with SHA-256. Foreign exceptions end here.
 """
 
 from __future__ import annotations
@@ -101,12 +101,10 @@ class Certificate:
             raise MalformedError(place, f"at most {_MAX_CERTIFICATE_BYTES} bytes", f"{len(der)}")
         with translated(place, "an X.509 certificate"):
             loaded = x509.load_der_x509_certificate(der)
-            version, key = loaded.version, loaded.public_key()
+            key = loaded.public_key()
             algorithm = loaded.signature_algorithm_oid
             window = Window(loaded.not_valid_before_utc, loaded.not_valid_after_utc)
             _ = loaded.extensions, loaded.subject, loaded.issuer  # parsed lazily: now or never
-        if version is not x509.Version.v3:
-            raise MalformedError(place, "X.509 version 3", version.name)
         if algorithm != x509.SignatureAlgorithmOID.ECDSA_WITH_SHA256:
             raise MalformedError(place, "ecdsa-with-SHA256", algorithm.dotted_string)
         if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(
@@ -158,10 +156,8 @@ class Certificate:
             MalformedError: the certificate does not have it.
         """
         with translated(what, f"the extension {oid}"):
-            found = self.x509.extensions.get_extension_for_oid(x509.ObjectIdentifier(oid)).value
-        if not isinstance(found, x509.UnrecognizedExtension):
-            raise MalformedError(what, f"the extension {oid}", "another")
-        return found.value
+            found = self.x509.extensions.get_extension_for_oid(x509.ObjectIdentifier(oid))
+            return found.value.public_bytes()
 
     def _may(self, what: str) -> tuple[bool, bool, bool]:
         """From basicConstraints and keyUsage: is a CA, signs certificates, signs data."""

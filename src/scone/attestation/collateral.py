@@ -63,7 +63,9 @@ class Collateral:
         object.__setattr__(self, "id", digest.digest())
 
     @classmethod
-    def parse(cls, source: bytes | Mapping[str, JsonValue], place: str = "collateral") -> Collateral:
+    def parse(
+        cls, source: bytes | Mapping[str, JsonValue], place: str = "collateral"
+    ) -> Collateral:
         """Collateral from its JSON, or from that already read.
 
         Raises:

@@ -13,9 +13,7 @@ from typing import Final, TypeAlias
 
 from scone.errors import MalformedError
 
-JsonValue: TypeAlias = (
-    "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
-)
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = "dict[str, JsonValue]"
 
 _SPACE: Final = " \t\n\r"
@@ -24,19 +22,19 @@ _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _BRACKET: Final = re.compile(r"[\[\]{}]")
 
 
-class _Refused(ValueError):
+class _RefusedError(ValueError):
     """What the standard library would let pass."""
 
 
 def _object(pairs: list[tuple[str, JsonValue]]) -> JsonObject:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise _Refused("a key twice")
+        raise _RefusedError("a key twice")
     return result
 
 
 def _constant(name: str) -> JsonValue:
-    raise _Refused(name)
+    raise _RefusedError(name)
 
 
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
@@ -94,12 +92,10 @@ def _value(text: str, at: int, place: str) -> tuple[JsonValue, int]:
     _bound_depth(text, place)
     try:
         value, end = _DECODER.raw_decode(text, at)
-    except _Refused as error:
+    except _RefusedError as error:
         raise MalformedError(place, "JSON", str(error)) from error
     except json.JSONDecodeError as error:
-        raise MalformedError(
-            place, "JSON", f"{error.msg} at character {error.pos}"
-        ) from error
+        raise MalformedError(place, "JSON", f"{error.msg} at character {error.pos}") from error
     except (ValueError, RecursionError) as error:  # an integer of thousands of digits
         raise MalformedError(place, "JSON", "a value beyond the limits") from error
     if "\\u" in text and _has_surrogate(value):

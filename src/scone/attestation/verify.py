@@ -14,7 +14,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
-from dataclasses import KW_ONLY, InitVar, dataclass
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from datetime import datetime
 from typing import Final, Generic, TypeVar
 
@@ -47,7 +47,7 @@ class Anchor:
     """A root certificate that the caller trusts, and what it stands for."""
 
     name: str
-    certificate_der: bytes
+    certificate_der: bytes = field(repr=False)
     simulated: bool
 
 

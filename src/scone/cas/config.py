@@ -66,13 +66,17 @@ def load_availability(path: Path) -> Availability:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise StateError(f"{path}: cannot read the availability configuration: {error.strerror}") from error
+        raise StateError(
+            f"{path}: cannot read the availability configuration: {error.strerror}"
+        ) from error
     if len(data) > _MAX_BYTES:
         raise StateError(f"{path}: expected at most {_MAX_BYTES} bytes, found {len(data)}")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise StateError(f"{path}: expected UTF-8 text, found a byte that is not at {error.start}") from error
+        raise StateError(
+            f"{path}: expected UTF-8 text, found a byte that is not at {error.start}"
+        ) from error
     return read_availability(text, str(path))
 
 
@@ -146,9 +150,7 @@ def _values(root: Node, source: str, problems: list[Problem]) -> dict[str, str]:
     return found
 
 
-def _unknown(
-    source: str, key: Scalar, path: str, expected: str, names: tuple[str, ...]
-) -> Problem:
+def _unknown(source: str, key: Scalar, path: str, expected: str, names: tuple[str, ...]) -> Problem:
     near = get_close_matches(key.text, names, 1)
     hint = f"did you mean {near[0]}?" if near else ""
     return Problem(source, key.mark, path, f"expected {expected}", hint)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from scone.cas.sessions import Records, WritableRecords
+from scone.cas.sessions import Records
+from scone.cas.store.base import Transaction
 from scone.crypto import certificates, sealing
 from scone.crypto.der import spki_of_certificate, to_pem
 from scone.crypto.keyhash import key_hash
@@ -57,12 +58,16 @@ class CasKeys:
     @property
     def document_chain(self) -> str:
         """PEM chain as the attestation document carries it: CN=cas, then CN=cas-instance."""
-        return to_pem("CERTIFICATE", self.root_certificate) + to_pem("CERTIFICATE", self.instance_certificate)
+        return to_pem("CERTIFICATE", self.root_certificate) + to_pem(
+            "CERTIFICATE", self.instance_certificate
+        )
 
     @property
     def tls_chain(self) -> str:
         """PEM chain as TLS sends it: CN=cas-instance, then CN=cas."""
-        return to_pem("CERTIFICATE", self.instance_certificate) + to_pem("CERTIFICATE", self.root_certificate)
+        return to_pem("CERTIFICATE", self.instance_certificate) + to_pem(
+            "CERTIFICATE", self.root_certificate
+        )
 
 
 def create_keys(identity: ApiIdentity, now: datetime) -> CasKeys:
@@ -87,7 +92,7 @@ def with_identity(keys: CasKeys, identity: ApiIdentity, now: datetime) -> CasKey
     )
 
 
-def store_keys(records: WritableRecords, keys: CasKeys, software: str) -> None:
+def store_keys(records: Transaction, keys: CasKeys, software: str) -> None:
     """Write all keys; `software` names measurement and epoch of the running CAS."""
     records.put(
         "cas",
@@ -103,7 +108,7 @@ def store_keys(records: WritableRecords, keys: CasKeys, software: str) -> None:
     store_instance(records, keys, software)
 
 
-def store_instance(records: WritableRecords, keys: CasKeys, software: str) -> None:
+def store_instance(records: Transaction, keys: CasKeys, software: str) -> None:
     """Write the software key of the running CAS and its certificate."""
     records.put(
         "cas",

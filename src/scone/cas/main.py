@@ -30,6 +30,7 @@ from scone.crypto.secret import SecretBytes
 from scone.errors import SconeError, StateError, UnavailableError
 from scone.tee.base import Tee
 from scone.tee.las_client import LasTee
+from scone.tee.las_protocol import default_socket
 from scone.transport.address import Address
 from scone.transport.limits import Limits
 from scone.transport.listener import listen
@@ -95,7 +96,7 @@ def _availability(arguments: argparse.Namespace) -> Availability:
 
 def _tee(arguments: argparse.Namespace) -> Tee:
     if arguments.simulation:
-        return LasTee.for_cas(os.environ.get("SCONE_LAS_ADDR"))
+        return LasTee(os.environ.get("SCONE_LAS_ADDR") or str(default_socket()))
     raise UnavailableError(
         "this version runs on the simulated platform only: no SGX enclave was found",
         hint="cas --simulation shows everything without hardware and protects nothing",
@@ -123,7 +124,9 @@ async def _serve(availability: Availability, tee: Tee) -> int:
         (Listener.ENCLAVE, availability.enclave_listen),
     ):
         app = App(cas, listener, stop, **shared)  # type: ignore[arg-type]
-        tls = ServerTls(_identity(cas), request_client_certificate=listener is Listener.CLIENT)
+        tls = ServerTls(
+            server_identity(cas), request_client_certificate=listener is Listener.CLIENT
+        )
         servers.append(await serve(listen(_address(address)), tls, app, _limits()).start())
     _announce(cas, servers)
     refreshing = asyncio.create_task(_refresh_collateral(cas))
@@ -155,7 +158,7 @@ def _announce(cas: Cas, servers: list[Server]) -> None:
     LOG.info("ready: clients on port %s, services on port %s", client.port, enclave.port)
 
 
-def _identity(cas: Cas) -> Callable[[], SecretBytes]:
+def server_identity(cas: Cas) -> Callable[[], SecretBytes]:
     """PEM of key and chain of the present phase; made once for each set of keys."""
     made: dict[bytes, SecretBytes] = {}
 

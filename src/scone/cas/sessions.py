@@ -14,6 +14,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
+from scone.cas.store.base import Transaction
 from scone.errors import IntegrityError, LimitError
 from scone.session import Session, from_canonical
 from scone.session.secrets import SecretValues
@@ -27,14 +28,6 @@ class Records(Protocol):
 
     def get(self, collection: str, key: str) -> bytes | None:
         """The value, or None where there is none (an authenticated absence)."""
-        ...
-
-
-class WritableRecords(Records, Protocol):
-    """What writing needs of a transaction."""
-
-    def put(self, collection: str, key: str, value: bytes) -> None:
-        """Set the value."""
         ...
 
 
@@ -119,7 +112,7 @@ class Sessions:
 
     def write(
         self,
-        records: WritableRecords,
+        records: Transaction,
         version: StoredVersion,
         document: str,
         values: SecretValues,
@@ -143,7 +136,7 @@ class Sessions:
         records.put("values", version.hash, secrets)
         records.put("session", name, version.hash.encode())
 
-    def _charge(self, records: WritableRecords, name: str, size: int, quota: Quota) -> None:
+    def _charge(self, records: Transaction, name: str, size: int, quota: Quota) -> None:
         namespace = "/" if name == "/" else name.split("/", 1)[0]
         raw = records.get("usage", namespace)
         usage = {"sessions": 0, "bytes": 0} if raw is None else json.loads(raw)

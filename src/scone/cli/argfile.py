@@ -54,17 +54,12 @@ def _is_argument_file(argument: str, before: list[str]) -> bool:
 
 
 def _read(path: str) -> list[str]:
-    place = f"argument file {path!r}"
+    from scone.cli.files import read_small
+
     try:
-        with open(path, "rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-        if len(raw) > _MAX_BYTES:
-            raise UsageError(f"{place}: more than {_MAX_BYTES} bytes")
-        text = raw.decode()
-    except OSError as error:
-        raise UsageError(f"{place}: {error.strerror or error}") from error
-    except ValueError as error:  # a NUL in the path, or other bytes than UTF-8
-        raise UsageError(f"{place}: expected one argument a line, in UTF-8") from error
+        text = read_small(path, "argument file", _MAX_BYTES).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"argument file {path!r}: expected text in UTF-8") from error
     if "\0" in text:
-        raise UsageError(f"{place}: expected one argument a line, got a NUL byte")
+        raise UsageError(f"argument file {path!r}: expected one argument a line, got a NUL byte")
     return [line.removesuffix("\r") for line in text.split("\n") if line.removesuffix("\r")]

@@ -38,7 +38,9 @@ ENTRIES: Final = {
     ),
     "self": Entry(f"{COMMANDS}.self_:self_", "Show the identity of this instance of the CLI"),
     "session": Entry(f"{COMMANDS}.session:session", "Check, upload, read and verify sessions"),
-    "version": Entry(f"{COMMANDS}.version:version", "Show the version and what is trusted by default"),
+    "version": Entry(
+        f"{COMMANDS}.version:version", "Show the version and what is trusted by default"
+    ),
     **{
         name: Entry(f"{COMMANDS}.absent:closed", "Not in this program", hidden=True)
         for name in _CLOSED
@@ -78,7 +80,10 @@ that option.""",
     help="The state file to use.",
 )
 @click.option(
-    "-o", "output_path", metavar="OUTPUT", help="Write the output to this file, as a whole or not at all."
+    "-o",
+    "output_path",
+    metavar="OUTPUT",
+    help="Write the output to this file, as a whole or not at all.",
 )
 @click.option(
     "-V",
@@ -91,10 +96,11 @@ that option.""",
 )
 @click.pass_context
 def scone(ctx: click.Context, config: str, output_path: str | None) -> None:
-    """Entry of every command; the options are read by the commands through the context."""
+    """Entry of every command; the commands read the options through the context."""
     if not config:
         raise click.UsageError("--config: expected the path of a file.", ctx)
-    ctx.meta["scone.output"] = output_path
+    if output_path is not None:
+        ctx.with_resource(output.to_file(output_path))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from scone.errors import SconeError
+from scone.errors import SconeError, StateError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
+    from typing import TextIO
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -45,8 +47,15 @@ def exit_code(error: SconeError) -> int:
 
 
 def result(text: str) -> None:
-    """Print a result, with exactly one newline behind it."""
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    """Print a result, with exactly one newline behind it.
+
+    Raises:
+        StateError: standard output is closed.
+    """
+    stream: TextIO | None = sys.stdout  # None where the program was started without one
+    if stream is None:
+        raise StateError("standard output is closed")
+    stream.write(text if text.endswith("\n") else text + "\n")
 
 
 def facts(value: Mapping[str, object] | list[object]) -> None:
@@ -66,6 +75,27 @@ def warning(text: str) -> None:
     message(f"Warning: {printable(text)}")
 
 
+@contextmanager
+def to_file(path: str) -> Iterator[None]:
+    """Collect what goes to stdout; write it to a file as a whole, if all goes well.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    import io
+    from contextlib import redirect_stdout
+
+    from scone.cli.files import reason, write_result
+
+    buffer = io.StringIO()
+    with redirect_stdout(buffer):
+        yield
+    try:
+        write_result(path, buffer.getvalue().encode("utf-8", "surrogateescape"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"-o {path!r}: {reason(error)}") from error
+
+
 def report(messages: Iterable[str], hint: str = "") -> None:
     """Print an error as SCONE does: `Error:`, then `Caused by:` down to the cause."""
     lines = [printable(line) for line in messages]
@@ -83,7 +113,9 @@ def report_bug(error: BaseException) -> None:
     The message of the exception is left out: it may quote what it choked on.
     """
     where = _last_frame(error.__traceback__)
-    _to_stderr(f"Error: internal error: {type(error).__name__} in {where} (SCONE_LOG=debug for more)\n")
+    _to_stderr(
+        f"Error: internal error: {type(error).__name__} in {where} (SCONE_LOG=debug for more)\n"
+    )
     if os.environ.get("SCONE_LOG", "").lower() in ("debug", "trace", "7"):
         import traceback
 
@@ -101,8 +133,10 @@ def printable(text: str) -> str:
 
 
 def _escape(character: str) -> str:
-    return character.encode("ascii", "backslashreplace").decode() if ord(character) > 0x7F else (
-        f"\\x{ord(character):02x}"
+    return (
+        character.encode("ascii", "backslashreplace").decode()
+        if ord(character) > 0x7F
+        else (f"\\x{ord(character):02x}")
     )
 
 

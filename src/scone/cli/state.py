@@ -15,16 +15,16 @@ import os
 import stat
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
-from scone.client.known import KnownCas
 from scone.crypto.identity import Identity, create_identity, read_identity
 from scone.crypto.secret import SecretBytes
-from scone.errors import MalformedError, NotFoundError, SconeError, StateError, UsageError
+from scone.errors import MalformedError, NotFoundError, SconeError, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from scone.client.known import KnownCas
 
 DEFAULT_PATH: Final = "~/.cas/config.json"
 CONFIG_VERSION: Final = 1
@@ -32,17 +32,18 @@ _MAX_BYTES: Final = 4 * 1024 * 1024
 _LOCK_WAIT_S: Final = 30.0
 _LOCK_POLL_S: Final = 0.02
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-_ENTRY_KEYS: Final = tuple(f.name for f in fields(KnownCas) if f.name != "name")
 
 Document = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
 class Config:
     """The state as read: a checked document, and typed access to it."""
 
-    path: str
-    document: Document
+    __slots__ = ("document", "path")
+
+    def __init__(self, path: str, document: Document) -> None:
+        self.path = path
+        self.document = document
 
     @property
     def default_cas(self) -> str | None:
@@ -62,6 +63,8 @@ class Config:
             NotFoundError: no such CAS.
             StateError: its entry is damaged.
         """
+        from scone.client.known import KnownCas
+
         entries = self.document.get("cas_db", {})
         if name not in entries:
             raise NotFoundError(
@@ -69,7 +72,7 @@ class Config:
                 hint=f"attest it first: scone cas attest {name}",
             )
         known = KnownCas(
-            name, **{key: entries[name][key] for key in _ENTRY_KEYS if key in entries[name]}
+            name, **{key: entries[name][key] for key in _ENTRY_TYPES if key in entries[name]}
         )
         try:
             _ = known.pin, known.cas_key_hash
@@ -93,7 +96,7 @@ class ConfigFile:
         self, path: str, *, warn: Callable[[str], None], random: Callable[[int], bytes] = os.urandom
     ) -> None:
         # The target of a symbolic link is replaced, not the link.
-        self.path = os.path.realpath(os.path.expanduser(path))
+        self.path = os.path.realpath(os.path.expanduser(path))  # noqa: PTH111 - pathlib costs 12 ms
         self._warn = warn
         self._random = random
         self._warned = False
@@ -155,10 +158,10 @@ class ConfigFile:
             ).document
         try:
             key = private_key_from_pem(document["session_signing_key"], "session_signing_key")
-            if key_type_of(key) != "Ed25519":
-                raise MalformedError("session_signing_key", "an Ed25519 key", "another type")
         except MalformedError as error:
             raise _damaged(self.path, str(error)) from None
+        if key_type_of(key) != "Ed25519":
+            raise _damaged(self.path, "session_signing_key: expected an Ed25519 key")
         return key
 
     def remember(self, known: KnownCas) -> Config:
@@ -208,33 +211,22 @@ class ConfigFile:
             )
 
     def _write(self, raw: bytes) -> None:
-        directory, name = os.path.split(self.path)
-        temporary = os.path.join(directory, f".{name}.{os.urandom(8).hex()}")
+        from pathlib import Path
+
+        from scone.cli.files import replace
+
         try:
-            # O_EXCL: nobody else's file, not even through a link.
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(raw)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, self.path)
-            except BaseException:
-                os.unlink(temporary)
-                raise
-            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            replace(Path(self.path), raw, 0o600)
         except OSError as error:
             raise _unusable(self.path, "written", error) from error
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        from pathlib import Path
+
         path = self.path + ".lock"
         try:
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise _unusable(path, "locked", error) from error
@@ -272,7 +264,11 @@ def parse(raw: bytes, path: str) -> Document:
             text, object_pairs_hook=_object, parse_constant=_no_number, parse_float=_float
         )
     except json.JSONDecodeError as error:
-        found = "nothing (an empty file)" if not text.strip() else f"{error.msg} at line {error.lineno} column {error.colno}"
+        found = (
+            "nothing (an empty file)"
+            if not text.strip()
+            else f"{error.msg} at line {error.lineno} column {error.colno}"
+        )
         raise _damaged(path, f"expected JSON, got {found}") from None
     except RecursionError:
         raise _damaged(path, "expected JSON, got too many levels") from None
@@ -289,7 +285,7 @@ def remember_in(document: Document, known: KnownCas) -> None:
     """Write an attested CAS into the document; keys that are not ours stay."""
     entries = document.setdefault("cas_db", {})
     entry = entries.setdefault(known.name, {})
-    entry.update({key: getattr(known, key) for key in _ENTRY_KEYS})
+    entry.update({key: getattr(known, key) for key in _ENTRY_TYPES})
     if document.get("default_cas") is None:
         document["default_cas"] = known.name
 
@@ -301,26 +297,10 @@ def read_identity_file(path: str) -> Identity:
         UsageError: the file cannot be read.
         MalformedError: it holds no PKCS#8 key followed by its certificate.
     """
+    from scone.cli.files import read_small
     from scone.crypto.identity import parse_identity
 
-    return parse_identity(read_small_file(path, "identity file"), f"identity file {path!r}")
-
-
-def read_small_file(path: str, what: str, limit: int = 1024 * 1024) -> bytes:
-    """The bytes of a file that a user named.
-
-    Raises:
-        UsageError: it cannot be read, or is larger than a file of its kind can be.
-    """
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(limit + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"{what} {path!r}: {reason}") from error
-    if len(raw) > limit:
-        raise UsageError(f"{what} {path!r}: expected at most {limit} bytes")
-    return raw
+    return parse_identity(read_small(path, "identity file"), f"identity file {path!r}")
 
 
 def _check_version(document: Document, path: str) -> None:
@@ -356,7 +336,8 @@ def _check_types(document: Document, path: str) -> None:
                 expected is int and isinstance(entry[key], bool)
             ):
                 raise _damaged(
-                    path, f"cas_db.{name}.{key}: expected {_NAMES[expected]}, got {_kind(entry[key])}"
+                    path,
+                    f"cas_db.{name}.{key}: expected {_NAMES[expected]}, got {_kind(entry[key])}",
                 )
         if not entry["url"].startswith("https://"):
             raise _damaged(path, f"cas_db.{name}.url: expected an https URL")
@@ -374,7 +355,10 @@ _ENTRY_TYPES: Final[dict[str, Any]] = {
     "simulated": bool,
     "debug": bool,
     "platform_id": str,
+    "simulation_root": _TEXT_OR_NULL,
     "mrenclave": str,
+    "mrsigner": str,
+    "isvprodid": int,
     "isvsvn": int,
     "epoch": int,
     "database_key_origin": _TEXT_OR_NULL,

@@ -26,7 +26,10 @@ class KnownCas:
     simulated: bool = False
     debug: bool = False
     platform_id: str = ""
+    simulation_root: str | None = None
     mrenclave: str = ""
+    mrsigner: str = ""
+    isvprodid: int = 0
     isvsvn: int = 0
     epoch: int = 0
     database_key_origin: str | None = None

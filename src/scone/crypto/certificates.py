@@ -151,6 +151,7 @@ def load_certificate(der: bytes, place: str = "certificate") -> x509.Certificate
         UnsupportedAlgorithm,
         x509.InvalidVersion,
         x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
     ) as error:
         raise MalformedError(place, "an X.509 certificate in DER") from error
     check_public_key(public_key, place)

@@ -19,6 +19,7 @@ _MAX_TEXT: Final = 256 * 1024  # a chain of several RSA certificates needs 20 Ki
 _SEQUENCE: Final = 0x30
 _INTEGER: Final = 0x02
 _BIT_STRING: Final = 0x03
+_OCTET_STRING: Final = 0x04
 _VERSION_TAG: Final = 0xA0
 _BOUNDARY: Final = re.compile(r"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 #./]*)-----")
 _BASE64_LINE: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
@@ -135,6 +136,30 @@ def spki_of_certificate(der: bytes) -> bytes:
     if inner - key_start < 2 or der[key_start] != 0:
         raise MalformedError(f"{place}.subjectPublicKey", "whole bytes of a key")
     return der[at:end]
+
+
+def pkcs8_version_1(der: bytes) -> bytes:
+    """A PKCS#8 private key without the public key and the attributes of RFC 5958's version 2.
+
+    SCONE writes Ed25519 keys in that version and OpenSSL 3.0 reads none of it. What is not PKCS#8
+    of version 2 comes back as it is, for the reader of keys to judge.
+    """
+    try:
+        start, end = _element(der, 0, len(der), _SEQUENCE, "private key")
+        _nothing_left(end, len(der), "private key")
+        number, at = _element(der, start, end, _INTEGER, "private key.version")
+        if der[number:at] != b"\x01":
+            return der
+        algorithm = at
+        _, at = _element(der, at, end, _SEQUENCE, "private key.algorithm")
+        _, at = _element(der, at, end, _OCTET_STRING, "private key.privateKey")
+    except MalformedError:
+        return der
+    body = b"\x02\x01\x00" + der[algorithm:at]
+    size = len(body)
+    octets = b"" if size < 0x80 else size.to_bytes((size.bit_length() + 7) // 8, "big")
+    header = bytes([size]) if size < 0x80 else bytes([0x80 | len(octets)]) + octets
+    return bytes([_SEQUENCE]) + header + body
 
 
 def _decode(text: str, place: str) -> bytes:

@@ -11,7 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from scone.crypto.der import PemBlock, pem_blocks, pem_to_der, spki_of_certificate, to_pem
+from scone.crypto.der import (
+    PemBlock,
+    pem_blocks,
+    pem_to_der,
+    pkcs8_version_1,
+    spki_of_certificate,
+    to_pem,
+)
 from scone.crypto.keyhash import key_hash
 from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError
@@ -74,7 +81,7 @@ def read_identity(data: bytes, source: str = "identity") -> Identity:
     _check_order(blocks, source)
     key, certificate = blocks
     identity = Identity(
-        SecretBytes(to_pem("PRIVATE KEY", key.der).encode("ascii")),
+        SecretBytes(to_pem("PRIVATE KEY", pkcs8_version_1(key.der)).encode("ascii")),
         to_pem("CERTIFICATE", certificate.der),
     )
     try:

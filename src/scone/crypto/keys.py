@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from scone.crypto.der import pem_blocks, to_pem
+from scone.crypto.der import pem_blocks, pkcs8_version_1, to_pem
 from scone.crypto.pem_labels import refuse_foreign_key_format
 from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError, UsageError, VerificationError
@@ -115,7 +115,7 @@ def private_key_from_pem(text: str, place: str = "private key") -> SecretBytes:
     if len(blocks) != 1 or blocks[0].label != "PRIVATE KEY":
         got = ", ".join(block.label for block in blocks) or "no PEM block"
         raise MalformedError(place, "one block -----BEGIN PRIVATE KEY-----", got)
-    value = SecretBytes(blocks[0].der)
+    value = SecretBytes(pkcs8_version_1(blocks[0].der))
     load_private_key(value, place)
     return value
 

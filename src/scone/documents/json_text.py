@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from typing import Final
+from typing import Final, cast
 
 from scone.documents.limits import MAX_DEPTH, check_text, check_value, fail
 from scone.documents.tree import DocumentError, Mapping, Mark, Node, Scalar, Sequence, shown
 
+_SPACES: Final = frozenset(" \t\r\n")
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"')
 _PLAIN: Final = re.compile(
@@ -70,13 +71,14 @@ class _Parser:
         return fail(self.source, self.mark(self.at if index is None else index), message)
 
     def space(self) -> int:
-        found = _SPACE.match(self.text, self.at)
-        if found:
-            self.at = found.end()
+        if self.text[self.at : self.at + 1] in _SPACES:
+            self.at = cast("re.Match[str]", _SPACE.match(self.text, self.at)).end()
         return self.at
 
     def take(self, character: str) -> bool:
-        if self.text.startswith(character, self.space()):
+        if self.text.startswith(character, self.at) or self.text.startswith(
+            character, self.space()
+        ):
             self.at += 1
             return True
         return False
@@ -109,9 +111,12 @@ class _Parser:
         if not found:
             raise self.error("expected a JSON string with its end quote and valid escapes")
         self.at = found.end()
-        text = json.loads(found[0])
-        check_value(text, self.source, self.mark(start))
-        return Scalar(text, "double", self.mark(start))
+        mark = self.mark(start)
+        text = found[0][1:-1]
+        if "\\" in text:
+            text = json.loads(found[0])
+            check_value(text, self.source, mark)
+        return Scalar(text, "double", mark)
 
     def object(self, start: int, depth: int, path: tuple[str, ...] | None) -> Mapping:
         entries: list[tuple[Scalar, Node]] = []

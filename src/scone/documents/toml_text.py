@@ -7,7 +7,7 @@ import tomllib
 from datetime import date, datetime, time
 from typing import Final
 
-from scone.documents.limits import MAX_DEPTH, check_text, check_value, fail
+from scone.documents.limits import MAX_DEPTH, check_text, check_value, fail, mark_at
 from scone.documents.tree import Mapping, Mark, Node, Scalar, Sequence
 
 _POSITION: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
@@ -25,7 +25,7 @@ def read_toml(text: str, source: str = "document") -> Node:
     except tomllib.TOMLDecodeError as error:
         message = str(error)
         at = _POSITION.search(message)
-        mark = Mark(int(at[1]), int(at[2])) if at else None
+        mark = Mark(int(at[1]), int(at[2])) if at else mark_at(text, len(text))
         words = _POSITION.sub("", message).removesuffix(" (at end of document)")
         raise fail(source, mark, words[:1].lower() + words[1:]) from error
     except (RecursionError, ValueError) as error:  # ValueError: an integer beyond 4300 digits

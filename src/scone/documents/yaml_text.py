@@ -35,7 +35,8 @@ def read_yaml(text: str, source: str = "document") -> Node:
     check_text(text, source)
     text = text.removeprefix("\ufeff")
     try:
-        return _build(yaml.parse(text, Loader=_LOADER), source)
+        # Only an escape sequence can bring in what `check_text` has not seen.
+        return _build(yaml.parse(text, Loader=_LOADER), source, escapes="\\" in text)
     except yaml.reader.ReaderError as error:
         mark = mark_at(text, min(error.position, len(text)))
         raise fail(source, mark, "expected printable text") from error
@@ -43,10 +44,15 @@ def read_yaml(text: str, source: str = "document") -> Node:
         at = error.problem_mark or error.context_mark
         words = " ".join(filter(None, (error.context, error.problem)))
         place = Mark(at.line + 1, at.column + 1) if at else None
-        hint = "indent with spaces, not tabs" if "\\t" in words else ""
+        hint = "indent with spaces, not tabs" if at and _tab_at(text, at.line, at.column) else ""
         raise fail(source, place, words, hint) from error
     except (ValueError, OverflowError) as error:  # escapes beyond Unicode, without libyaml
         raise fail(source, None, "expected valid escape sequences") from error
+
+
+def _tab_at(text: str, line: int, column: int) -> bool:
+    lines = text.splitlines()
+    return line < len(lines) and lines[line][column : column + 1] == "\t"
 
 
 class _Open:
@@ -74,7 +80,7 @@ def _refuse_extras(event: Any, source: str) -> None:
         raise fail(source, _mark(event), "expected no tag (!)", "quote text that starts with !")
 
 
-def _build(events: Iterator[Any], source: str) -> Node:
+def _build(events: Iterator[Any], source: str, *, escapes: bool) -> Node:
     stack: list[_Open] = []
     root: Node | None = None
     node: Node
@@ -83,8 +89,10 @@ def _build(events: Iterator[Any], source: str) -> Node:
         if kind is yaml.ScalarEvent:
             if event.anchor is not None or event.tag is not None:
                 _refuse_extras(event, source)
-            node = Scalar(event.value, _STYLES[event.style], _mark(event))
-            check_value(node.text, source, node.mark)
+            at = event.start_mark
+            node = Scalar(event.value, _STYLES[event.style], Mark(at.line + 1, at.column + 1))
+            if escapes:
+                check_value(node.text, source, node.mark)
         elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
             _refuse_extras(event, source)
             if len(stack) == MAX_DEPTH:

@@ -15,10 +15,10 @@ from scone.errors import AppraisalError, NotFoundError
 from scone.service_config.expansion import Expansion
 from scone.service_config.model import InjectedFile, ServiceConfig
 from scone.session.command import arguments
-from scone.session.model import Image, Service, Session
+from scone.session.model import InjectionFile, Service, Session
 from scone.session.secrets import SecretValues
 
-_DEFAULT_PWD: Final = "/"
+_WORKING_DIRECTORY: Final = "/"
 
 
 def build(
@@ -64,22 +64,22 @@ def build(
             None if file.content is None else expansion.file(file.content, f"{place} {file.path}"),
             file.permission,
         )
-        for file in _image(session, service, place).injection_files
+        for file in _injection_files(session, service, place)
     )
     templates = any(file.content is None for file in files)
     return ServiceConfig(
         arguments=words,
         environment=environment,
-        pwd=_DEFAULT_PWD if service.pwd is None else service.pwd,
+        pwd=_WORKING_DIRECTORY if service.pwd is None else service.pwd,
         files=files,
         template_secrets=values if templates else None,
     )
 
 
-def _image(session: Session, service: Service, place: str) -> Image:
+def _injection_files(session: Session, service: Service, place: str) -> tuple[InjectionFile, ...]:
     if service.image_name is None:
-        return Image("")
+        return ()
     image = session.image(service.image_name)
     if image is None:
         raise NotFoundError(f"{place}: the session has no image {service.image_name}")
-    return image
+    return image.injection_files

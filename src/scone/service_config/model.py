@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from scone.attestation.strict_json import (
@@ -33,7 +33,7 @@ MAX_CONTENT: Final = 8 * 1024 * 1024
 _FORM: Final = 1
 _MAX_JSON: Final = 32 * 1024 * 1024  # base64 of the contents, and the secrets for templates
 _MAX_PATH: Final = 4096  # Linux, PATH_MAX
-_MAX_PERMISSION: Final = 0o7777
+_MAX_PERMISSION: Final = 0o777
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class ServiceConfig:
     environment: tuple[tuple[bytes, SecretBytes], ...]
     pwd: str
     files: tuple[InjectedFile, ...] = ()
-    template_secrets: SecretValues | None = field(default=None)
+    template_secrets: SecretValues | None = None
 
     def __post_init__(self) -> None:
         place = "service configuration"
@@ -76,8 +76,10 @@ class ServiceConfig:
         _path(self.pwd, f"{place}.pwd")
         for file in self.files:
             _path(file.path, f"{place}.files.path")
+            if not file.path.startswith("/"):
+                raise MalformedError(f"{place}.files.path", "an absolute path")
             if not 0 <= file.permission <= _MAX_PERMISSION:
-                raise MalformedError(f"{place}.files.permission", "0 to 0o7777")
+                raise MalformedError(f"{place}.files.permission", "0 to 0o777")
         templates = any(file.content is None for file in self.files)
         if templates != (self.template_secrets is not None):
             raise MalformedError(

@@ -27,10 +27,16 @@ _FALSE: Final = frozenset({"false", "False", "FALSE"})
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that is nearest, or nothing."""
+    near = get_close_matches(word, list(known), 1) if len(word) <= 64 else []
+    return near[0] if near else ""
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?` for the known word that is nearest, or nothing."""
-    near = get_close_matches(word, list(known), 1) if len(word) <= 64 else []
-    return f"did you mean {near[0]!r}?" if near else ""
+    near = nearest(word, known)
+    return f"did you mean {near!r}?" if near else ""
 
 
 def type_name(node: Node) -> str:
@@ -38,7 +44,7 @@ def type_name(node: Node) -> str:
     if isinstance(node, Mapping):
         return "a mapping"
     if isinstance(node, Sequence):
-        return "a list"
+        return "a list" if node.items else "an empty list"
     return "null" if node.is_null else "text"
 
 
@@ -50,6 +56,10 @@ class Collector:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.nodes: dict[str, Node] = {}
+
+    def in_order(self) -> list[Problem]:
+        """The problems by their position in the file."""
+        return sorted(self.problems, key=lambda p: _position(p.mark))
 
     def problem(
         self,
@@ -90,7 +100,7 @@ class Collector:
 
     def unsupported(self, node: Node | None, path: str, what: str) -> None:
         """Note a documented construct that this version does not have."""
-        self.problem(node, path, f"{what}: not yet supported", code="unsupported")
+        self.problem(node, path, f"not yet supported: {what}", code="unsupported")
 
     def warn(
         self, path: str, code: str, message: str, hint: str = "", node: Node | None = None
@@ -115,12 +125,13 @@ class Collector:
                 self.expected(node, path, "a mapping", got=False)
             return None
         found: dict[str, Node] = {}
+        mistyped: set[str] = set()
         prefix = f"{path}." if path else ""
         for key, value in node.entries:
             field = section.get(key.text)
             where = prefix + key.text
             if field is None:
-                self._unknown(key, prefix, section)
+                mistyped.add(self._unknown(key, prefix, section))
                 continue
             if isinstance(value, Scalar) and value.is_null:
                 continue
@@ -132,20 +143,20 @@ class Collector:
                 found[key.text] = value
                 self.nodes[where] = value
         for field in section.values():
-            if field.required and field.name not in found:
-                self.problem(node, prefix + field.name, f"expected the {field.what}, got nothing")
+            if field.required and field.name not in found and field.name not in mistyped:
+                self.problem(node, prefix + field.name, "required, got nothing", field.what)
         return found
 
-    def _unknown(self, key: Scalar, prefix: str, section: MappingType[str, Field]) -> None:
-        hint = ""
-        if len(self.problems) < MAX_PROBLEMS:
-            hint = suggestion(key.text, section)
-            homes = [place for place, other in SECTIONS.items() if key.text in other]
-            if homes:
-                hint = f"it belongs to {' or '.join(homes)}"
-            elif not hint:
-                hint = f"known keys: {', '.join(section)}"
+    def _unknown(self, key: Scalar, prefix: str, section: MappingType[str, Field]) -> str:
+        """Note an unknown key; the known one that was probably meant, or nothing."""
+        near = nearest(key.text, section) if len(self.problems) < MAX_PROBLEMS else ""
+        homes = [place for place, other in SECTIONS.items() if key.text in other]
+        if homes:
+            hint = f"it belongs to {' or '.join(homes)}"
+        else:
+            hint = f"did you mean {near!r}?" if near else f"known keys: {', '.join(section)}"
         self.problem(key, f"{prefix}{shown(key.text)[1:-1]}", "unknown key", hint)
+        return near
 
     def items(
         self, node: Node | None, path: str, *, scalar: bool = False
@@ -221,3 +232,8 @@ class Collector:
             return text in _TRUE
         self.expected(node, path, "true or false")
         return None
+
+
+def _position(mark: Mark | None) -> tuple[int, int]:
+    """Sort key of a place; what has none comes last."""
+    return (2**31, 0) if mark is None else (mark.line, mark.column)

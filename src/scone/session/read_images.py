@@ -39,13 +39,12 @@ def _image(
     files = [_file(c, item, where, version, canonical=canonical) for where, item in listed]
     known: dict[str, str] = {}
     for file, (where, item) in zip(files, listed, strict=True):
-        if file is None:
-            continue
         if file.path in known:
             c.problem(item, where, f"expected each path once, {known[file.path]} has it too")
-        known.setdefault(file.path, where)
+        elif file.path:
+            known[file.path] = where
     for file, (where, item) in zip(files, listed, strict=True):
-        above = _above(file.path, known) if file else None
+        above = _above(file.path, known)
         if above:
             c.problem(item, where, f"expected a directory, {known[above]} is a file")
     name = c.text(fields.get("name"), f"{path}.name", "a name")
@@ -54,7 +53,7 @@ def _image(
     if not 1 <= len(name) <= _MAX_IMAGE_NAME or _CONTROL.search(name) or START in name:
         c.expected(fields["name"], f"{path}.name", f"1 to {_MAX_IMAGE_NAME} printable characters")
         return None
-    return Image(name, tuple(file for file in files if file is not None))
+    return Image(name, tuple(files))
 
 
 def _above(path: str, known: dict[str, str]) -> str | None:
@@ -67,12 +66,12 @@ def _above(path: str, known: dict[str, str]) -> str | None:
 
 def _file(
     c: Collector, node: Node, path: str, version: Version, *, canonical: bool
-) -> InjectionFile | None:
+) -> InjectionFile:
     if isinstance(node, Scalar) and not node.is_null:
         return InjectionFile(_path(c, node, path))
     fields = c.table(node, path, INJECTION_FILE, version)
     if fields is None or "path" not in fields:
-        return None
+        return InjectionFile("")
     content = fields.get("content")
     permission = fields.get("permission")
     return InjectionFile(

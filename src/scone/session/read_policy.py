@@ -134,11 +134,12 @@ def read_security(c: Collector, node: Node | None, version: Version) -> Security
 def _tolerate(c: Collector, node: Node | None, path: str) -> tuple[str, ...]:
     names: list[str] = []
     for where, item in c.items(node, path, scalar=True):
-        word = c.word(item, where, (*TOLERATE, *DEPRECATED_TOLERATE))
-        if word in DEPRECATED_TOLERATE:
-            now = DEPRECATED_TOLERATE[word]
-            c.warn(where, "deprecated-tolerate", f"{word} is now called {now}", node=item)
-            word = now
+        text = c.text(item, where)
+        if text in DEPRECATED_TOLERATE:
+            word: str | None = DEPRECATED_TOLERATE[cast("str", text)]
+            c.warn(where, "deprecated-tolerate", f"{text} is now called {word}", node=item)
+        else:
+            word = text and c.word(item, where, TOLERATE)
         if word is not None and word not in names:
             names.append(word)
     return tuple(names)

@@ -19,9 +19,8 @@ _HEX_64: Final = re.compile(r"[0-9a-fA-F]{64}")
 _MEASUREMENT: Final = "a measurement of 64 hex digits"
 _HOST_ARGUMENT: Final = re.compile(r"(?:^|[\s\"'])@@\d+(?:$|[\s\"'])")
 _HOST_VARIABLE: Final = re.compile(r"\\?@\\?@")
-_CONTROL: Final = re.compile("[\0-\x1f\x7f]")
-# A key of a YAML mapping may have 1024 characters (YAML 1.2, 7.4.2); half of that is plenty.
-_MAX_VARIABLE: Final = 512
+# A key of a YAML mapping may have 1024 characters (YAML 1.2, 7.4.2), escapes included.
+_MAX_VARIABLE: Final = 256
 _UINT16: Final = 0xFFFF
 
 
@@ -134,7 +133,7 @@ def _environment(c: Collector, node: Node | None, path: str) -> tuple[tuple[str,
             not key.text
             or len(key.text) > _MAX_VARIABLE
             or "=" in key.text
-            or _CONTROL.search(key.text)
+            or not key.text.isprintable()
         ):
             c.problem(
                 key,

@@ -26,7 +26,19 @@ from scone.attestation.strict_json import (
     read_object,
     text_of,
 )
-from scone.errors import MalformedError, NetworkError, SconeError, UsageError
+from scone.errors import (
+    AppraisalError,
+    ConflictError,
+    ForbiddenError,
+    LimitError,
+    MalformedError,
+    NetworkError,
+    NotFoundError,
+    SconeError,
+    UnsupportedError,
+    UsageError,
+    VerificationError,
+)
 from scone.tee.measurement import EnclaveOptions, FileDigest
 
 PROTOCOL: Final = 1
@@ -37,6 +49,17 @@ MAX_DESCRIPTORS: Final = 2
 _MAX_PATH: Final = 4096
 _MAX_TREES: Final = 256
 _NUMBER: Final = 1 << 53
+# Errors that a LAS reports and whose constructor takes a message.
+_KINDS: Final = (
+    AppraisalError,
+    ConflictError,
+    ForbiddenError,
+    LimitError,
+    NotFoundError,
+    UnsupportedError,
+    UsageError,
+    VerificationError,
+)
 _FD_BYTES: Final = array.array("i").itemsize
 
 
@@ -125,9 +148,7 @@ def receive_frame(connection: socket.socket, limit: int, place: str) -> Frame | 
         raise
 
 
-def _receive(
-    connection: socket.socket, length: int, descriptors: list[int], place: str
-) -> bytes:
+def _receive(connection: socket.socket, length: int, descriptors: list[int], place: str) -> bytes:
     """Exactly `length` bytes; fewer (none) only where the other side closed at their start."""
     data = bytearray()
     # Room for one more than is allowed, so that it is seen and closed, never left open.
@@ -233,10 +254,8 @@ def error_of(answer: JsonObject, place: str) -> SconeError | None:
     keys(found, f"{place}.error", ("code", "messages", "hint"), ())
     messages = [text for text in list_of(found, "messages", place) if isinstance(text, str)]
     code = text_of(found, "code", place)
-    kinds = {kind.code: kind for kind in SconeError.__subclasses__() if kind is not MalformedError}
-    error = kinds.get(code, SconeError)(
-        messages[-1] if messages else "no reason", hint=text_of(found, "hint", place)
-    )
+    kind = next((kind for kind in _KINDS if kind.code == code), SconeError)
+    error = kind(messages[-1] if messages else "no reason", hint=text_of(found, "hint", place))
     for outer in reversed(messages[:-1]):
         error.within(outer)
     return error

@@ -94,9 +94,7 @@ def parse_listing(listing: str, interpreter: str, program: str) -> tuple[str, ..
     return tuple(paths)
 
 
-def _list(
-    interpreter: str, program: str, environment: Mapping[bytes, bytes], folder: str
-) -> str:
+def _list(interpreter: str, program: str, environment: Mapping[bytes, bytes], folder: str) -> str:
     try:
         done = subprocess.run(
             [interpreter, "--list", program],

@@ -101,8 +101,7 @@ def identity_of(mrenclave: bytes, path: str) -> EnclaveIdentity:
         with Path(path).open("rb") as file:
             raw = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
-        mrsigner = bytes.fromhex(DEVELOPMENT_MRSIGNER)
-        return EnclaveIdentity(mrenclave, mrsigner, RELEASE_ISVPRODID, MIN_ISVSVN)
+        return EnclaveIdentity(mrenclave, DEVELOPMENT_MRSIGNER, RELEASE_ISVPRODID, MIN_ISVSVN)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     return read_signature(raw, mrenclave, path)

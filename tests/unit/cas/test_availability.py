@@ -33,7 +33,7 @@ def test_the_ports_have_sconces_defaults():
         ('[database]\npath = "x"\n[api]\napi_listen = "127.0.0.1:99999"\n', "IP:PORT"),
         ('[database]\npath = "x"\n[api]\napi_listn = "127.0.0.1:1"\n', "did you mean api_listen"),
         ('[database]\npath = "x"\n[databse]\npath = "x"\n', "did you mean database"),
-        ('[database]\npath = 7\n[api]\nx = 1\n', "one of the keys"),
+        ("[database]\npath = 7\n[api]\nx = 1\n", "one of the keys"),
         ('database = "x"\n', "one of the tables"),
         ("[database\n", ""),
     ],
@@ -41,7 +41,10 @@ def test_the_ports_have_sconces_defaults():
 def test_what_is_not_an_availability_configuration_is_refused(text, expected):
     with pytest.raises(DocumentError) as caught:
         read_availability(text, "cas.toml")
-    assert any(expected in problem.message + problem.hint + problem.path for problem in caught.value.problems)
+    assert any(
+        expected in problem.message + problem.hint + problem.path
+        for problem in caught.value.problems
+    )
 
 
 def test_a_missing_or_binary_file_is_one_clear_error(tmp_path):

@@ -51,7 +51,9 @@ def test_toml_json_and_yaml_give_the_same_configuration():
 
 
 def test_what_is_uploaded_reads_back_as_the_same_configuration():
-    config = read_owner_config(PAGE_EXAMPLE + '\n[limits]\nmax_requests_per_second_per_address = 7\n', "o", "toml")
+    config = read_owner_config(
+        PAGE_EXAMPLE + "\n[limits]\nmax_requests_per_second_per_address = 7\n", "o", "toml"
+    )
     again = read_owner_config(config.to_json().decode(), "o", "json")
     assert again.api_identity == config.api_identity
     assert again.max_requests_per_second_per_address == 7

@@ -1,6 +1,7 @@
 """Addresses: every accepted form, and what is refused."""
 
 import pytest
+
 from scone.errors import MalformedError
 from scone.transport.address import Address, parse_address
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from scone.errors import MalformedError
 from scone.transport.http import Request, Response, encode_response, error_response, parse_target
 

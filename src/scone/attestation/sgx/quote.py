@@ -132,9 +132,7 @@ class Quote:
         pce_svn = read.uint("pcesvn", 2)
         vendor = read.bytes("qe vendor id", 16)
         if vendor != _INTEL_QE_VENDOR:
-            raise UnsupportedQuoteError(
-                "quote.qe vendor id", _INTEL_QE_VENDOR.hex(), vendor.hex()
-            )
+            raise UnsupportedQuoteError("quote.qe vendor id", _INTEL_QE_VENDOR.hex(), vendor.hex())
         user_data = read.bytes("user data", 20)
         report = ReportBody.parse(read.bytes("report", REPORT_BYTES), "quote.report")
 

@@ -63,7 +63,9 @@ class RateLimit:
         while len(self.buckets) > _MAX_ADDRESSES:
             self.buckets.popitem(last=False)
         if level < 1.0:
-            raise LimitError(f"more than {rate} requests a second from one address", hint="try again later")
+            raise LimitError(
+                f"more than {rate} requests a second from one address", hint="try again later"
+            )
 
 
 class App:
@@ -114,9 +116,7 @@ class App:
                 "only the owner of the CAS may do this",
                 hint="use the identity that provisioned it (--identity FILE)",
             )
-        call = Call(
-            self._cas, request, rest, self._openapi, self._wrong_tokens, self._nonces
-        )
+        call = Call(self._cas, request, rest, self._openapi, self._wrong_tokens, self._nonces)
         return route.handler(call)
 
     def _route(self, request: Request) -> tuple[Route, str]:
@@ -133,7 +133,11 @@ class App:
         raise NotFoundError("there is no such path; /v1/openapi.json lists them")
 
     def _error(self, error: SconeError) -> Response:
-        document = {"msg": list(error.messages), "code": error.code, "cas_version": self._cas.version}
+        document = {
+            "msg": list(error.messages),
+            "code": error.code,
+            "cas_version": self._cas.version,
+        }
         if error.hint:
             document["hint"] = error.hint
         status = 405 if isinstance(error, _MethodError) else STATUS_OF_CODE[error.code]

@@ -148,7 +148,9 @@ async def register_backup(call: Call) -> Response:
 
 async def list_backups(call: Call) -> Response:
     """GET /v1/backups."""
-    return _json(200, {"backups": [_backup(found) for found in await backups.list_backups(call.cas)]})
+    return _json(
+        200, {"backups": [_backup(found) for found in await backups.list_backups(call.cas)]}
+    )
 
 
 async def withdraw_backup(call: Call) -> Response:

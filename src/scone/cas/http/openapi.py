@@ -82,7 +82,9 @@ def openapi_document(version: str) -> dict[str, object]:
 def _operation(route: Route) -> dict[str, object]:
     operation: dict[str, object] = {
         "summary": route.summary,
-        "operationId": f"{route.method.lower()}{route.path.replace('/', '_')}".replace("{", "").replace("}", ""),
+        "operationId": f"{route.method.lower()}{route.path.replace('/', '_')}".replace(
+            "{", ""
+        ).replace("}", ""),
         "x-listener": route.listener.value,
         "x-authorisation": route.authorisation.value,
         "x-while-unprovisioned": route.while_unprovisioned,
@@ -91,7 +93,10 @@ def _operation(route: Route) -> dict[str, object]:
                 "description": "an error",
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
             },
-            "2XX": {"description": "done", "content": {"application/json": {"schema": {"type": "object"}}}},
+            "2XX": {
+                "description": "done",
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            },
         },
     }
     parameters: list[dict[str, object]] = []
@@ -105,9 +110,15 @@ def _operation(route: Route) -> dict[str, object]:
         operation["parameters"] = parameters
     body = _BODIES.get((route.method, route.path))
     if body is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": body}},
+        }
     elif route.authorisation is Authorisation.CERTIFICATE_AND_POLICY:
-        operation["requestBody"] = {"required": True, "content": {"application/yaml": {"schema": _TEXT}}}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/yaml": {"schema": _TEXT}},
+        }
     if route.listener is Listener.CLIENT and route.authorisation is not Authorisation.NOTHING:
         operation["security"] = [{"clientCertificate": []}]
     return operation

@@ -15,8 +15,8 @@ from scone.attestation.collateral import Collateral
 from scone.attestation.report_data import registration_report_data
 from scone.attestation.verify import verify
 from scone.cas.opening import add_backup, roll_database_key
-from scone.cas.sessions import WritableRecords
 from scone.cas.state import Cas
+from scone.cas.store.base import Transaction
 from scone.errors import ConflictError, NotFoundError, VerificationError
 
 _NONCE_VALID_S: Final = 120.0
@@ -101,7 +101,7 @@ async def register_backup(cas: Cas, nonces: Nonces, newcomer: Newcomer) -> Backu
             registered_at=cas.now().isoformat(),
         )
 
-        def commit(records: WritableRecords) -> None:
+        def commit(records: Transaction) -> None:
             record = {name: getattr(backup, name) for name in Backup.__slots__}
             record["public_key"] = newcomer.public_key.hex()
             records.put("backup", backup.id, json.dumps(record).encode())
@@ -136,7 +136,7 @@ async def withdraw_backup(cas: Cas, backup_id: str) -> None:
                 f"no backup is registered as {backup_id!r}", hint="see scone cas list-backups"
             )
 
-        def commit(records: WritableRecords) -> None:
+        def commit(records: Transaction) -> None:
             records.delete("backup", backup_id)
             phase.audit.append("backup_withdrawn", id=backup_id)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 
-from scone.cas.sessions import Records, StoredVersion, WritableRecords
+from scone.cas.sessions import Records, StoredVersion
 from scone.cas.state import Cas
+from scone.cas.store.base import Transaction
 from scone.crypto.der import to_pem
 from scone.crypto.keyhash import key_hash
 from scone.errors import ConflictError, ForbiddenError, NotFoundError, UsageError
@@ -18,7 +20,7 @@ from scone.session import (
     session_hash,
 )
 from scone.session.access import Requester, allows
-from scone.session.names import parent
+from scone.session.names import parent_name
 from scone.session.secrets import generate
 
 
@@ -50,18 +52,18 @@ async def create_session(
         session = session.with_creator(to_pem("CERTIFICATE", certificate_der))
     before = _authorise(cas, phase.store, session, requester)
     previous = (
-        None
-        if before is None
-        else (before.session, cas.sessions.values(phase.store, before.hash))
+        None if before is None else (before.session, cas.sessions.values(phase.store, before.hash))
     )
     # RSA key pairs take 0.1 s each: not on the event loop.
-    values = await asyncio.to_thread(generate, session, previous=previous, now=cas.now())
+    values = await asyncio.to_thread(
+        generate, session, previous=previous, now=cas.now(), random=os.urandom
+    )
     document = canonical_json(session)
     version = StoredVersion(
         session_hash(session), session, cas.now().isoformat(), key_hash(spki_der)
     )
 
-    def commit(records: WritableRecords) -> None:
+    def commit(records: Transaction) -> None:
         # Judged again in the one commit thread: between the first look and now another
         # update may have been committed. Lost updates end here.
         now_active = _authorise(cas, records, session, requester)
@@ -91,9 +93,7 @@ def _authorise(
             raise UsageError("Session already exists, please specify predecessor hash")
         policy = active.session.access_policy
         if not allows(policy.update, requester, active.session.creator, active.session.version):
-            raise ForbiddenError(
-                f"You have insufficient rights to update session {session.name}"
-            )
+            raise ForbiddenError(f"You have insufficient rights to update session {session.name}")
         if session.predecessor != active.hash:
             raise ConflictError(
                 f"the predecessor {session.predecessor} is not the active version",
@@ -105,7 +105,7 @@ def _authorise(
             "Predecessor hash specified albeit session alias unused",
             hint="create the session without predecessor",
         )
-    above = parent(session.name)
+    above = parent_name(session.name)
     namespace = None if above is None else cas.sessions.active(records, above)
     if namespace is None:
         raise NotFoundError(f"the namespace {above!r} does not exist: create that session first")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from scone.attestation.appraise import AcceptedEvidence, appraise_service
 from scone.attestation.report_data import SERVICE_EXPORTER_LABEL, service_report_data
 from scone.attestation.verify import verify
-from scone.cas.sessions import StoredVersion, WritableRecords
+from scone.cas.sessions import StoredVersion
 from scone.cas.state import Cas, Provisioned
+from scone.cas.store.base import Transaction
 from scone.errors import (
     AppraisalError,
     NotFoundError,
@@ -107,10 +109,10 @@ async def _renew(cas: Cas, phase: Provisioned, version: StoredVersion) -> None:
     if not needs_renewal(cas.sessions.values(phase.store, version.hash), now):
         return
 
-    def commit(records: WritableRecords) -> None:
+    def commit(records: Transaction) -> None:
         values = cas.sessions.values(records, version.hash)
         if needs_renewal(values, now):
-            renewed = renew(version.session, values, now)
+            renewed = renew(version.session, values, now, os.urandom)
             records.put("values", version.hash, renewed.to_json())
 
     await asyncio.wrap_future(phase.store.transact(commit))

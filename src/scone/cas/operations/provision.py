@@ -152,6 +152,4 @@ def _repeat(phase: Provisioned, request: ProvisioningRequest) -> ProvisioningAns
 
 
 def _answer(phase: Provisioned) -> ProvisioningAnswer:
-    return ProvisioningAnswer(
-        phase.keys.cas_key_hash, phase.keys.software_key_hash, phase.receipt
-    )
+    return ProvisioningAnswer(phase.keys.cas_key_hash, phase.keys.software_key_hash, phase.receipt)

@@ -8,7 +8,7 @@ from scone.cas.state import Cas
 from scone.errors import ForbiddenError, NotFoundError
 from scone.session import to_yaml
 from scone.session.access import Requester, allows
-from scone.session.names import parse_name
+from scone.session.names import canonical_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,9 @@ class ReadSession:
     hash: str
 
 
-def read_session(cas: Cas, name: str, session_hash: str | None, requester: Requester | None) -> ReadSession:
+def read_session(
+    cas: Cas, name: str, session_hash: str | None, requester: Requester | None
+) -> ReadSession:
     """The version asked for; the active version's policy decides who reads the history.
 
     Raises:
@@ -27,15 +29,15 @@ def read_session(cas: Cas, name: str, session_hash: str | None, requester: Reque
         ForbiddenError: the requester may not read it.
     """
     phase = cas.provisioned
-    parse_name(name)
+    name = canonical_name(name)
     active = cas.sessions.active(phase.store, name)
     if active is None:
         raise NotFoundError("Session not found").within(f"Failed to read session '{name}'")
     policy = active.session.access_policy
     if not allows(policy.read, requester, active.session.creator, active.session.version):
-        raise ForbiddenError(
-            f"You have insufficient rights to access session {name}"
-        ).within(f"Failed to read session '{name}'")
+        raise ForbiddenError(f"You have insufficient rights to access session {name}").within(
+            f"Failed to read session '{name}'"
+        )
     version = active
     if session_hash is not None and session_hash != active.hash:
         found = cas.sessions.version(phase.store, session_hash)

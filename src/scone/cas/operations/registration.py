@@ -66,9 +66,7 @@ def load_registration_key(path: Path, tee: Tee) -> SecretBytes | None:
     except FileNotFoundError:
         return None
     try:
-        return SecretBytes(
-            sealing.open_sealed(tee.sealing_key(_LABEL.decode()), sealed, _LABEL)
-        )
+        return SecretBytes(sealing.open_sealed(tee.sealing_key(_LABEL.decode()), sealed, _LABEL))
     except IntegrityError as error:
         raise IntegrityError(
             f"{path}: the registration key was sealed on another machine or by other software",
@@ -81,8 +79,6 @@ def _load_or_create(path: Path, tee: Tee) -> SecretBytes:
     if found is not None:
         return found
     private = sealing.new_x25519_key(os.urandom)
-    sealed = sealing.seal(
-        tee.sealing_key(_LABEL.decode()), private.reveal(), _LABEL, os.urandom
-    )
+    sealed = sealing.seal(tee.sealing_key(_LABEL.decode()), private.reveal(), _LABEL, os.urandom)
     write_atomically(path, sealed)
     return private

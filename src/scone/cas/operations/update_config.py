@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import replace
 
 from scone.cas.keys import store_instance, with_identity
-from scone.cas.sessions import WritableRecords
 from scone.cas.state import Cas, audit_log
+from scone.cas.store.base import Transaction
 from scone.errors import ConflictError
 from scone.owner_config import OwnerConfig
 
@@ -30,7 +30,7 @@ async def update_config(cas: Cas, config: OwnerConfig) -> None:
         audit = audit_log(config, cas.availability, cas.now)
         software = f"{cas.platform.software}:{phase.payload.epoch}"
 
-        def commit(records: WritableRecords) -> None:
+        def commit(records: Transaction) -> None:
             records.put("cas", "owner-config", config.to_json())
             store_instance(records, keys, software)
             phase.audit.append("config_updated")

@@ -8,7 +8,7 @@ that was explicit never becomes a generated one. The language versions may diffe
 from __future__ import annotations
 
 import datetime as dt
-import os
+from secrets import token_bytes
 from typing import Final
 
 from scone.crypto.keys import Random, generate_private_key, private_key_from_pem
@@ -42,7 +42,7 @@ def generate(
     *,
     previous: tuple[Session, SecretValues] | None,
     now: dt.datetime,
-    random: Random = os.urandom,
+    random: Random = token_bytes,
 ) -> SecretValues:
     """The values of a new version of a session; `previous` is the version that it replaces.
 
@@ -72,7 +72,7 @@ def needs_renewal(values: SecretValues, now: dt.datetime) -> bool:
 
 
 def renew(
-    session: Session, values: SecretValues, now: dt.datetime, random: Random = os.urandom
+    session: Session, values: SecretValues, now: dt.datetime, random: Random = token_bytes
 ) -> SecretValues:
     """The same values, with new certificates (over the same keys) for those that are due.
 

@@ -1,5 +1,6 @@
 """Private keys: generation from given randomness, formats, signatures."""
 
+import base64
 import hashlib
 import os
 
@@ -70,6 +71,31 @@ def test_bytes_that_are_no_key_are_malformed_and_not_quoted():
     assert "top" not in str(caught.value)
     with pytest.raises(MalformedError, match="SubjectPublicKeyInfo"):
         load_public_key(hashlib.sha256(b"").digest())
+
+
+# RFC 8410, section 10.3: the same Ed25519 key in version 1, and in version 2 with an attribute
+# and the public key.
+VERSION_1 = "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC"
+VERSION_2 = (
+    "MHICAQEwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhCoB8wHQYKKoZIhvcNAQkJFDEP"
+    "DA1DdXJkbGUgQ2hhaXJzgSEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
+)
+
+
+def test_a_key_in_the_version_that_scone_writes_is_read_as_version_1():
+    one, two = (base64.b64decode(text) for text in (VERSION_1, VERSION_2))
+    assert private_key_from_pem(to_pem("PRIVATE KEY", two)) == SecretBytes(one)
+    assert private_key_from_pem(to_pem("PRIVATE KEY", one)) == SecretBytes(one)
+    with pytest.raises(MalformedError):
+        private_key_from_pem(to_pem("PRIVATE KEY", two[:-1]))
+
+
+def test_a_long_key_in_version_2_keeps_its_content():
+    key = generate_private_key("RSA-2048", os.urandom).reveal()
+    assert key[:4].hex() == "308204" + f"{key[3]:02x}"
+    assert key[4:7].hex() == "020100"
+    second = key[:4] + b"\x02\x01\x01" + key[7:]
+    assert private_key_from_pem(to_pem("PRIVATE KEY", second)).reveal() == key
 
 
 def test_two_keys_in_one_text_are_refused():

@@ -1,0 +1,103 @@
+"""What every command needs: the state file, the identity, the CAS in question, a client of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from scone.cli import output
+from scone.cli.state import Config, ConfigFile, read_identity_file
+from scone.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from scone.client.cas import CasClient
+    from scone.client.known import KnownCas
+    from scone.crypto.identity import Identity
+
+
+def config_file() -> ConfigFile:
+    """The state file that this run uses."""
+    root = click.get_current_context().find_root()
+    return ConfigFile(root.params["config"], warn=output.warning)
+
+
+def user_identity(path: str | None) -> Identity:
+    """The identity of `--identity`, or the CLI's own.
+
+    Raises:
+        StateError: the CLI's own cannot be read or made.
+        MalformedError: the file holds none.
+    """
+    return config_file().identity() if path is None else read_identity_file(path)
+
+
+def select(config: Config, name: str | None) -> KnownCas:
+    """The attested CAS of that name or address, or the default one; its dangers are told.
+
+    Raises:
+        NotFoundError: no such CAS, or no default.
+        StateError: the state is damaged.
+    """
+    wanted = config.default_cas if name is None else name
+    if wanted is None:
+        raise NotFoundError("no CAS was attested yet", hint="attest one: scone cas attest ADDRESS")
+    known = _find(config, wanted)
+    tell_dangers(known)
+    return known
+
+
+def tell_dangers(known: KnownCas) -> None:
+    """The line that no switch turns off: what does not protect the user."""
+    if known.simulated:
+        output.message(
+            f"SIMULATED CAS {known.name}: it runs on a simulated platform; whoever controls its machine "
+            "can read all secrets and forge all evidence"
+        )
+    if known.debug:
+        output.message(
+            f"DEBUG CAS {known.name}: it runs in debug mode; whoever controls its machine can read all "
+            "secrets"
+        )
+
+
+def open_client(
+    cas_name: str | None, identity_path: str | None, retries: int, *, unattested: bool
+) -> CasClient:
+    """A client of an attested CAS; with `unattested`, of any, and nothing of it is verified.
+
+    Raises:
+        NotFoundError: the CAS was not attested.
+        SconeError: the state or the identity cannot be used.
+    """
+    from scone.client.cas import CasClient
+    from scone.crypto.identity import parse_identity
+
+    state = config_file()
+    identity = user_identity(identity_path)
+    if identity_path is None:
+        # Read by its form so far; before it is used, the key must be the certificate's.
+        identity = parse_identity(identity.pem.reveal(), f"identity in {state.path}")
+    config = state.load()
+    if not unattested:
+        return CasClient.of(select(config, cas_name), identity_pem=identity.pem, retries=retries)
+    wanted = cas_name or config.default_cas
+    if wanted is None:
+        raise UsageError("without an attested CAS, --cas must give an address")
+    url = config.cas(wanted).url if wanted in config.names else wanted
+    output.message(f"UNVERIFIED CAS {wanted}: nothing about it was verified, as asked for")
+    return CasClient.to(url, check_peer=None, identity_pem=identity.pem, retries=retries)
+
+
+def _find(config: Config, wanted: str) -> KnownCas:
+    if wanted in config.names:
+        return config.cas(wanted)
+    from scone.errors import MalformedError
+    from scone.transport.address import parse_address
+
+    try:
+        url = parse_address(wanted, default_port=8081).url
+    except MalformedError:
+        url = ""
+    same = [name for name in config.names if config.cas(name).url == url]
+    return config.cas(same[0] if same else wanted)

@@ -1,0 +1,1 @@
+"""LAS, the local attestation service: measures programs on its machine and quotes them."""

@@ -1,0 +1,103 @@
+"""What the environment tells the launcher (SCONE documentation, page SCONE_ENV)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+from scone.errors import UnsupportedError, UsageError
+from scone.launcher.console import LEVELS, parse_level
+from scone.tee.measurement import EnclaveOptions
+from scone.transport.address import Address, parse_address
+
+ENCLAVE_PORT: Final = 18765
+_DEFAULT_CAS: Final = "cas"
+_MAX_CONFIG_ID: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The launcher's environment, checked; `las_address` None is the default platform's."""
+
+    cas: Address
+    las_address: str | None
+    config_id: str | None
+    options: EnclaveOptions
+    log_level: int
+    print_hash: bool
+    print_version: bool
+    pwd: str | None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the SCONE_ variables; an empty one counts as absent.
+
+        Raises:
+            UsageError: a value that is none of the documented ones.
+            UnsupportedError: SCONE_MODE=HW, for which this version has no TEE.
+            MalformedError: an address or a key hash that is none.
+        """
+        mode = environment.get("SCONE_MODE") or "AUTO"
+        if mode.upper() == "HW":
+            raise UnsupportedError(
+                "SCONE_MODE=HW: this version has no hardware enclaves",
+                hint="SCONE_MODE=SIM runs in simulation, which protects nothing",
+            )
+        if mode.upper() not in ("SIM", "AUTO"):
+            raise UsageError(f"SCONE_MODE: expected SIM or AUTO, got {mode[:32]!r}")
+        config_id = environment.get("SCONE_CONFIG_ID") or None
+        if config_id is not None and (
+            len(config_id) > _MAX_CONFIG_ID or not config_id.isprintable()
+        ):
+            raise UsageError("SCONE_CONFIG_ID: expected SESSION/SERVICE, got another text")
+        return cls(
+            cas=parse_address(
+                environment.get("SCONE_CAS_ADDR") or _DEFAULT_CAS,
+                default_port=ENCLAVE_PORT,
+                place="SCONE_CAS_ADDR",
+            ),
+            las_address=environment.get("SCONE_LAS_ADDR") or None,
+            config_id=config_id,
+            options=EnclaveOptions.from_environment(environment),
+            log_level=parse_level(environment.get("SCONE_LOG") or "WARNING"),
+            print_hash=_switch(environment, "SCONE_HASH"),
+            print_version=_switch(environment, "SCONE_VERSION"),
+            pwd=environment.get("SCONE_PWD") or None,
+        )
+
+    def require_cas_key(self) -> str:
+        """The CAS key hash, without which nothing is measured or attested.
+
+        Raises:
+            UsageError: SCONE_CAS_KEY is not set.
+        """
+        if self.options.cas_key is None:
+            raise UsageError(
+                "SCONE_CAS_KEY is not set: which CAS may configure the program is part of its "
+                "measurement",
+                hint="set it to the CAS key hash; `scone cas show-identification -c` prints it",
+            )
+        return self.options.cas_key
+
+    def lines(self) -> list[str]:
+        """What SCONE_VERSION=1 prints before the version."""
+        level = next(name for name, number in LEVELS.items() if number == self.log_level)
+        return [
+            "[SCONE] Using the following values (default values or specified in the untrusted "
+            "environment):",
+            f"SCONE_TCS={self.options.threads}",
+            f"SCONE_LOG={level}",
+            f"SCONE_HEAP={self.options.heap}",
+            f"SCONE_STACK={self.options.stack}",
+            "SCONE_MODE=sim",
+            f"SCONE_CONFIG_ID: {self.config_id or '<not specified>'}",
+            "",
+        ]
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool:
+    value = environment.get(name) or "0"
+    if value not in ("0", "1"):
+        raise UsageError(f"{name}: expected 0 or 1, got {value[:32]!r}")
+    return value == "1"

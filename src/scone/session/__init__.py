@@ -1,0 +1,28 @@
+"""Sessions (policies): the language, its canonical form and hash, names, access and secrets.
+
+Pure: text in, values or errors out. docs/formats/session.md says which part of the
+language is here, docs/formats/session-hash.md how the hash is made.
+"""
+
+from scone.session.canonical import (
+    canonical_json,
+    from_canonical,
+    references_creator,
+    session_hash,
+)
+from scone.session.differences import differences
+from scone.session.model import Session
+from scone.session.normal_form import to_yaml
+from scone.session.reader import Checked, read_session
+
+__all__ = [
+    "Checked",
+    "Session",
+    "canonical_json",
+    "differences",
+    "from_canonical",
+    "read_session",
+    "references_creator",
+    "session_hash",
+    "to_yaml",
+]

@@ -1,0 +1,87 @@
+"""What differs between a session file and the active session, for `scone session verify`.
+
+An absent predecessor or creator in the file matches any. Values that may be secret
+(explicit secrets, environments, file contents) are said to differ and not shown.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final
+
+from scone.session.canonical import Value, session_value
+from scone.session.model import Session
+
+_SECRET: Final = re.compile(r"secrets\[.*\]\.value|services\[.*\]\.environment\..*|.*\.content")
+_MAX_SHOWN: Final = 80
+
+
+def differences(expected: Session, active: Session) -> list[str]:
+    """One line for each difference; empty when the active session is the expected one."""
+    wanted = session_value(expected)
+    found = session_value(active)
+    if expected.predecessor is None:
+        found["predecessor"] = None
+    if expected.creator is None:
+        found.pop("creator", None)
+    lines: list[str] = []
+    _compare(wanted, found, "", lines)
+    return lines
+
+
+def _compare(wanted: Value, found: Value, path: str, lines: list[str]) -> None:
+    if wanted == found:
+        return
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for key in dict.fromkeys((*wanted, *found)):
+            _compare(wanted.get(key), found.get(key), f"{path}.{key}" if path else key, lines)
+        if list(wanted) != list(found) and set(wanted) == set(found):
+            lines.append(f"{path}: differs in order")
+        return
+    by_name = _by_name(wanted), _by_name(found)
+    if by_name[0] is not None and by_name[1] is not None:
+        names = dict.fromkeys((*by_name[0], *by_name[1]))
+        before = len(lines)
+        for name in names:
+            _compare(by_name[0].get(name), by_name[1].get(name), f"{path}[{name}]", lines)
+        if len(lines) == before:
+            lines.append(
+                f"{path}: expected in the order {_list(by_name[0])}, found {_list(by_name[1])}"
+            )
+        return
+    if _SECRET.fullmatch(path) and wanted is not None and found is not None:
+        lines.append(f"{path}: differs (not shown)")
+    else:
+        lines.append(f"{path}: expected {_shown(wanted, path)}, found {_shown(found, path)}")
+
+
+def _by_name(value: Value) -> dict[str, Value] | None:
+    """List items that have names of their own (services, secrets, images, files) by name."""
+    if not isinstance(value, list):
+        return {} if value is None else None
+    named: dict[str, Value] = {}
+    for item in value:
+        name = (item.get("name") or item.get("path")) if isinstance(item, dict) else None
+        if not isinstance(name, str):
+            return None
+        named[name] = item
+    return named
+
+
+def _list(names: dict[str, Value]) -> str:
+    return ", ".join(names)
+
+
+def _shown(value: Value, path: str) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, str) and value.startswith("-----BEGIN "):
+        return "a certificate"
+    if isinstance(value, dict | list) and re.match(r"(?:secrets|services|images)\b", path):
+        if isinstance(value, dict) or not all(isinstance(item, str) for item in value):
+            return "one"
+    elif _SECRET.fullmatch(path):
+        return "a value"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."

@@ -1,0 +1,1 @@
+"""Makers for tests: they can sign, so they can also lie."""

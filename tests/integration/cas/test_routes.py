@@ -1,0 +1,142 @@
+"""All routes with what authorises each, and each tried without its right."""
+
+import json
+
+import harness
+import pytest
+
+from scone.cas.http.openapi import openapi_document
+from scone.cas.http.routes import ROUTES, Authorisation, Listener
+
+EXPECTED = {
+    ("GET", "/v1/version"): "NOTHING",
+    ("GET", "/v1/openapi.json"): "NOTHING",
+    ("GET", "/v1/attest"): "NOTHING",
+    ("POST", "/v1/provision"): "TOKEN",
+    ("PUT", "/v1/config"): "OWNER",
+    ("POST", "/v1/sessions"): "CERTIFICATE_AND_POLICY",
+    ("POST", "/session"): "CERTIFICATE_AND_POLICY",
+    ("GET", "/v1/sessions/{name}"): "POLICY",
+    ("GET", "/session/{name}"): "POLICY",
+    ("POST", "/v1/backups/nonce"): "OWNER",
+    ("POST", "/v1/backups"): "OWNER",
+    ("GET", "/v1/backups"): "OWNER",
+    ("DELETE", "/v1/backups/{id}"): "OWNER",
+    ("POST", "/v1/registration"): "NONCE",
+    ("POST", "/v1/service"): "EVIDENCE",
+}
+WHILE_UNPROVISIONED = {"/v1/version", "/v1/openapi.json", "/v1/attest", "/v1/provision", "/v1/registration"}
+
+
+def path_of(route):
+    return route.path.replace("{name}", "demo").replace("{id}", "0123456789abcdef")
+
+
+def test_the_table_is_exactly_what_was_decided():
+    assert {(r.method, r.path): r.authorisation.name for r in ROUTES} == EXPECTED
+    assert {r.path for r in ROUTES if r.while_unprovisioned} == WHILE_UNPROVISIONED
+    assert [r.path for r in ROUTES if r.listener is Listener.ENCLAVE] == ["/v1/service"]
+
+
+OWNER_ROUTES = [r for r in ROUTES if r.authorisation is Authorisation.OWNER]
+
+
+@pytest.mark.parametrize("route", OWNER_ROUTES, ids=lambda r: f"{r.method} {r.path}")
+def test_only_the_owner_uses_owner_routes(cas, stranger, route):
+    for identity in (None, stranger):
+        status, answer = cas.call(route.method, path_of(route), b"{}", identity)
+        assert (status, answer["code"]) == (403, "forbidden")
+    assert len(OWNER_ROUTES) == 5
+
+
+@pytest.mark.parametrize(
+    "route",
+    [r for r in ROUTES if not r.while_unprovisioned and r.listener is Listener.CLIENT],
+    ids=lambda r: f"{r.method} {r.path}",
+)
+def test_an_unprovisioned_cas_serves_nothing_else(fresh, owner, route):
+    status, answer = fresh.call(route.method, path_of(route), b"{}", owner)
+    assert (status, answer["code"]) == (503, "unavailable")
+
+
+def test_sessions_need_a_client_certificate(cas):
+    for path in ("/session", "/v1/sessions"):
+        status, answer = cas.call("POST", path, harness.session_text().encode())
+        assert (status, answer["code"]) == (403, "forbidden")
+
+
+def test_the_enclave_port_serves_no_client_route_and_the_client_port_no_service(cas, owner):
+    status, _ = cas.call("POST", "/v1/service", b"{}", owner)
+    assert status == 404
+    other = harness.Running(cas.cas, cas.enclave_port, cas.client_port, [])
+    assert other.call("GET", "/v1/version")[0] == 404
+
+
+def test_another_method_of_a_known_path_is_405_and_an_unknown_path_404(cas, owner):
+    assert cas.call("DELETE", "/v1/version", b"", owner)[0] == 405
+    assert cas.call("GET", "/v1/nothing", b"", owner)[0] == 404
+    assert cas.call("GET", "/v1/sessions/", b"", owner)[0] == 404
+
+
+def test_the_openapi_document_says_what_the_table_says(cas):
+    status, served = cas.call("GET", "/v1/openapi.json")
+    assert status == 200
+    assert served == json.loads(json.dumps(openapi_document("test")))
+    found = {
+        (method.upper(), path): operation["x-authorisation"]
+        for path, operations in served["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert found == {(r.method, r.path): r.authorisation.value for r in ROUTES}
+
+
+HOSTILE_BODIES = {
+    "empty": b"",
+    "not-json": b"hello",
+    "array": b"[]",
+    "null": b"null",
+    "number": b"1",
+    "not-utf8": b"\xff\xfe{}",
+    "duplicate-member": b'{"token":"00","token":"11"}',
+    "unknown-member": b'{"surprise":1}',
+    "token-too-short": b'{"token":"00","config":{}}',
+    "token-not-hex": b'{"token":"zz%s","config":{}}' % (b"0" * 30),
+    "token-number": b'{"token":12345678901234567890123456789012,"config":{}}',
+    "token-null": b'{"token":null,"config":{}}',
+    "token-with-spaces": b'{"token":"00 11 22 33 44 55 66 77 88 99 aa","config":{}}',
+    "config-missing": b'{"token":"%s"}' % (b"0" * 32),
+    "config-text": b'{"token":"%s","config":"x"}' % (b"0" * 32),
+    "config-unknown-key": b'{"token":"%s","config":{"x":1}}' % (b"0" * 32),
+    "config-deep": b'{"token":"%s","config":%s}' % (b"0" * 32, b"[" * 100 + b"]" * 100),
+    "database-key-short": b'{"token":"%s","config":{},"database_key":"00"}' % (b"0" * 32),
+    "database-key-not-hex": b'{"token":"%s","config":{},"database_key":"%s"}' % (b"0" * 32, b"g" * 64),
+    "database-key-object": b'{"token":"%s","config":{},"database_key":{}}' % (b"0" * 32),
+    "trailing": b'{"token":"%s","config":{}} x' % (b"0" * 32),
+    "nan": b'{"token":NaN}',
+    "infinity": b'{"token":Infinity}',
+    "surrogate": b'{"token":"\\ud800"}',
+    "nul": b'{"tok\\u0000en":"x"}',
+    "single-quotes": b"{'token':'x'}",
+    "comment": b'{"token":"x" /* */}',
+    "deep-arrays": b"[" * 5000 + b"]" * 5000,
+    "deep-objects": b'{"a":' * 2000 + b"1" + b"}" * 2000,
+    "bom": b"\xef\xbb\xbf{}",
+    "cut": b'{"token":"00',
+    "huge-number": b'{"token":1e999999}',
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE_BODIES)
+def test_a_hostile_body_is_one_clear_error_and_changes_nothing(fresh, owner, case):
+    status, answer = fresh.call("POST", "/v1/provision", HOSTILE_BODIES[case], owner)
+    assert status == 400, answer
+    assert answer["code"] == "malformed"
+    assert answer["msg"]
+    assert "Traceback" not in json.dumps(answer)
+    assert type(fresh.cas.phase).__name__ == "Unprovisioned"
+    assert not list(fresh.cas.availability.database_path.parent.glob("cas.db*"))
+    assert fresh.stop_reasons == []
+
+
+def test_there_are_at_least_thirty_hostile_bodies():
+    assert len(HOSTILE_BODIES) >= 30

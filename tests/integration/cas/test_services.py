@@ -1,0 +1,157 @@
+"""Services get their configuration only with evidence for their own channel."""
+
+import base64
+import hashlib
+
+import harness
+import pytest
+from test_sessions import create, strings
+
+from scone.attestation.sgx.tcb import TcbStatus
+from scone.crypto.secret import SecretBytes
+from scone.service_config import ServiceConfig
+from scone.tee.base import EnclaveIdentity
+
+
+@pytest.fixture
+def serving(cas, owner):
+    status, answer = create(cas, harness.session_text(), owner)
+    assert status == 201, answer
+    return cas
+
+
+def refused(answer):
+    status, body = answer
+    assert status in (403, 400, 404), body
+    return " | ".join(body["msg"])
+
+
+def test_the_right_program_gets_exactly_what_the_session_says(serving, platform):
+    import json
+
+    status, body = serving.attest_service(platform, "demo/app")
+    assert status == 200
+    config = ServiceConfig.from_json(json.dumps(body, separators=(",", ":")).encode())
+    assert [argument.reveal() for argument in config.arguments] == [b"app", b"--flag"]
+    assert [name for name, _ in config.environment] == [b"PASSWORD"]
+    assert len(config.environment[0][1]) == 24
+    assert [file.path for file in config.files] == ["/run/tls.pem"]
+    assert config.files[0].content.reveal().startswith(b"-----BEGIN PRIVATE KEY-----")
+    assert b"-----BEGIN CERTIFICATE-----" in config.files[0].content.reveal()
+
+
+def test_two_starts_get_the_same_secrets(serving, platform):
+    assert serving.attest_service(platform, "demo/app") == serving.attest_service(platform, "demo/app")
+
+
+def test_another_program_is_refused_with_both_measurements(serving, platform):
+    other = EnclaveIdentity(hashlib.sha256(b"evil").digest(), harness.SERVICE_PROGRAM.mrsigner, 7, 3)
+    text = refused(serving.attest_service(platform, "demo/app", other))
+    assert "DCAP quote verification failed" in text
+    assert other.mrenclave.hex() in text
+    assert harness.SERVICE_PROGRAM.mrenclave.hex() in text
+
+
+def test_a_quote_for_another_channel_is_refused(serving, platform):
+    lie = lambda values: {"exporter": bytes(32)}  # noqa: E731
+    assert "another channel" in refused(serving.attest_service(platform, "demo/app", lie=lie))
+
+
+def test_a_quote_for_another_service_is_refused(serving, platform):
+    lie = lambda values: {"config_id": "demo/other"}  # noqa: E731
+    assert "another channel" in refused(serving.attest_service(platform, "demo/app", lie=lie))
+
+
+def test_a_quote_for_another_instance_key_is_refused(serving, platform):
+    lie = lambda values: {"instance": b"x"}  # noqa: E731
+    assert "another channel" in refused(serving.attest_service(platform, "demo/app", lie=lie))
+
+
+def test_a_relayed_quote_is_refused(serving, platform):
+    """The victim's quote, made for the attacker's channel to the victim, on the attacker's to the CAS."""
+    caught = {}
+
+    def steal(values):
+        from scone.attestation.report_data import service_report_data
+
+        data = service_report_data(values["exporter"], "demo/app", values["instance"], None)
+        caught["quote"] = platform.quote(harness.SERVICE_PROGRAM, data)
+        return {}
+
+    assert serving.attest_service(platform, "demo/app", lie=steal)[0] == 200
+    replay = lambda values: {"quote": caught["quote"]}  # noqa: E731
+    assert "another channel" in refused(serving.attest_service(platform, "demo/app", lie=replay))
+
+
+def test_no_quote_and_a_garbage_quote_are_refused(serving, platform):
+    assert "no evidence" in refused(
+        serving.attest_service(platform, "demo/app", lie=lambda _: {"quote": None})
+    )
+    assert refused(serving.attest_service(platform, "demo/app", lie=lambda _: {"quote": b"x" * 500}))
+
+
+def test_another_simulated_vendor_is_refused(serving):
+    assert refused(serving.attest_service(harness.make_platform(), "demo/app"))
+
+
+def test_a_debug_program_is_refused(serving, platform):
+    program = harness.SERVICE_PROGRAM
+    debug = EnclaveIdentity(program.mrenclave, program.mrsigner, 7, 3, debug=True)
+    assert "debug" in refused(serving.attest_service(platform, "demo/app", debug)).lower()
+
+
+def test_a_platform_with_an_outdated_tcb_is_refused_with_the_toleration_that_admits_it(
+    cas, owner, platform
+):
+    old = harness.make_platform(platform.vendor, TcbStatus.OUT_OF_DATE)
+    create(cas, harness.session_text(), owner)
+    text = refused(cas.attest_service(old, "demo/app"))
+    assert "outdated-tcb" in text
+    tolerant = harness.session_text(**{"name: demo": "name: tolerant"}) + (
+        "security:\n  attestation:\n    tolerate: [outdated-tcb]\n    ignore_advisories: '*'\n"
+    )
+    assert create(cas, tolerant, owner)[0] == 201
+    assert cas.attest_service(old, "tolerant/app")[0] == 200
+
+
+def test_unknown_services_and_sessions_are_refused(serving, platform):
+    assert "Failed to retrieve" in refused(serving.attest_service(platform, "demo/none"))
+    assert "Failed to retrieve" in refused(serving.attest_service(platform, "none/app"))
+    assert "one-time password" in refused(serving.attest_service(platform, "demo/app@123456"))
+
+
+def test_mode_none_needs_no_evidence_and_says_so_in_the_session(cas, owner, platform):
+    text = harness.session_text() + "security:\n  attestation:\n    mode: none\n"
+    status, answer = create(cas, text, owner)
+    assert status == 201
+    assert answer["warnings"]
+    assert cas.attest_service(platform, "demo/app", lie=lambda _: {"quote": None})[0] == 200
+
+
+def test_certificates_are_renewed_before_they_expire_and_stay_renewed(tmp_path, platform, owner):
+    from datetime import timedelta
+
+    text = harness.session_text(**{"    dns: localhost": "    dns: localhost\n    valid_for: 3 days"})
+    with harness.running_cas(tmp_path, platform) as running:
+        harness.provision(running, owner)
+        assert create(running, text, owner)[0] == 201
+        _, first = running.attest_service(platform, "demo/app")
+        running.cas.now = lambda: harness.now() + timedelta(days=2, hours=12)
+        _, second = running.attest_service(platform, "demo/app")
+        assert first != second
+        running.cas.now = harness.now
+        assert running.attest_service(platform, "demo/app")[1] == second
+
+
+def test_generated_secrets_never_appear_in_the_database_file_or_logs(serving, platform, caplog):
+    _, config = serving.attest_service(platform, "demo/app")
+    secrets = [base64.b64decode(value) for value in strings(config) if len(value) > 20]
+    folder = serving.cas.availability.database_path.parent
+    files = [path.read_bytes() for path in folder.iterdir() if path.is_file()]
+    assert secrets
+    assert files
+    for secret in secrets:
+        for form in (secret, secret.hex().encode(), base64.b64encode(secret)):
+            assert not any(form in data for data in files)
+            assert form not in caplog.text.encode()
+    assert "SecretBytes(<" in repr(SecretBytes(secrets[0]))
