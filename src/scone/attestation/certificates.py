@@ -20,7 +20,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from scone.attestation.sgx.der import INTEGER, SEQUENCE, element
 from scone.errors import MalformedError, VerificationError
+from scone.wire import Reader
 
 _BEGIN: Final = "-----BEGIN CERTIFICATE-----\n"
 _END: Final = "-----END CERTIFICATE-----\n"
@@ -38,6 +40,7 @@ _FOREIGN: Final = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
     x509.ExtensionNotFound,
+    Warning,  # where warnings are made errors
 )
 
 
@@ -99,6 +102,12 @@ class Certificate:
         """
         if len(der) > _MAX_CERTIFICATE_BYTES:
             raise MalformedError(place, f"at most {_MAX_CERTIFICATE_BYTES} bytes", f"{len(der)}")
+        # `cryptography` only warns of these.
+        certificate = Reader(place, element(Reader(place, der), "certificate", SEQUENCE))
+        tbs = Reader(place, element(certificate, "tbs", SEQUENCE))
+        element(tbs, "version", 0xA0)
+        if element(tbs, "serial number", INTEGER)[:1] >= b"\x80":
+            raise MalformedError(place, "a positive serial number", "a negative one")
         with translated(place, "an X.509 certificate"):
             loaded = x509.load_der_x509_certificate(der)
             key = loaded.public_key()

@@ -92,6 +92,14 @@ def with_identity(keys: CasKeys, identity: ApiIdentity, now: datetime) -> CasKey
     )
 
 
+def new_software_key(keys: CasKeys, identity: ApiIdentity, now: datetime) -> CasKeys:
+    """The same instance with a new software key, for a new epoch."""
+    instance_key, certificate = _issue(keys.root_key, keys.root_certificate, None, identity, now)
+    return CasKeys(
+        keys.root_key, keys.root_certificate, instance_key, certificate, keys.encryption_key
+    )
+
+
 def store_keys(records: Transaction, keys: CasKeys, software: str) -> None:
     """Write all keys; `software` names measurement and epoch of the running CAS."""
     records.put(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import scone
+from scone.attestation.verify import Anchor
 from scone.cas import database_show, process
 from scone.cas.config import Availability, ListenAddress, load_availability, simulation_default
 from scone.cas.http.app import App, RateLimit
@@ -23,8 +24,8 @@ from scone.cas.http.routes import Listener
 from scone.cas.opening import start_cas
 from scone.cas.operations.backups import Nonces
 from scone.cas.operations.provision import WrongTokens
-from scone.cas.state import Cas, Provisioned, Unprovisioned
-from scone.crypto.der import to_pem
+from scone.cas.state import Cas, Unprovisioned
+from scone.crypto.der import pem_to_der, to_pem
 from scone.crypto.keys import private_key_pem
 from scone.crypto.secret import SecretBytes
 from scone.errors import SconeError, StateError, UnavailableError
@@ -48,7 +49,8 @@ def main() -> None:
         if arguments.command == "database":
             database_show.show(arguments.database, arguments.key_file)
             return
-        status = run(_serve(_availability(arguments), _tee(arguments)))
+        availability = _availability(arguments)
+        status = run(_serve(availability, *_platform(arguments)))
     except SconeError as error:
         print("Error: " + "\nCaused by: ".join(error.messages), file=sys.stderr)
         if error.hint:
@@ -94,16 +96,19 @@ def _availability(arguments: argparse.Namespace) -> Availability:
     )
 
 
-def _tee(arguments: argparse.Namespace) -> Tee:
+def _platform(arguments: argparse.Namespace) -> tuple[Tee, Anchor]:
+    """The TEE, and the root that its evidence (and that of services) must chain to."""
     if arguments.simulation:
-        return LasTee(os.environ.get("SCONE_LAS_ADDR") or str(default_socket()))
+        tee = LasTee(os.environ.get("SCONE_LAS_ADDR") or str(default_socket()))
+        root = pem_to_der(tee.root_certificate_pem(), "CERTIFICATE", "root of the LAS")
+        return tee, Anchor("simulated platform", root, simulated=True)
     raise UnavailableError(
         "this version runs on the simulated platform only: no SGX enclave was found",
         hint="cas --simulation shows everything without hardware and protects nothing",
     )
 
 
-async def _serve(availability: Availability, tee: Tee) -> int:
+async def _serve(availability: Availability, tee: Tee, anchor: Anchor) -> int:
     process.harden()
     stopped = asyncio.Event()
     failure: list[str] = []
@@ -113,7 +118,7 @@ async def _serve(availability: Availability, tee: Tee) -> int:
             failure.append(reason)
         stopped.set()
 
-    cas = await asyncio.to_thread(start_cas, availability, tee, _now, scone.__version__)
+    cas = await asyncio.to_thread(start_cas, availability, tee, anchor, _now, scone.__version__)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, "")
@@ -136,8 +141,7 @@ async def _serve(availability: Availability, tee: Tee) -> int:
         await refreshing
     for server in servers:
         await server.stop()
-    if isinstance(cas.phase, Provisioned):
-        await asyncio.to_thread(cas.phase.store.close)
+    await asyncio.to_thread(cas.close)
     for reason in failure:
         LOG.error("stopped: %s", reason)
     LOG.info("CAS stopped")

@@ -20,6 +20,7 @@ from scone.cas.config import Availability
 from scone.cas.keys import CasKeys
 from scone.cas.sessions import Quota, Sessions
 from scone.cas.store.key_store import KeyStorePayload, OpenKeyStore
+from scone.cas.store.lock import DatabaseLock
 from scone.cas.store.sqlite import SqliteStore
 from scone.crypto.secret import SecretBytes
 from scone.errors import UnavailableError
@@ -83,6 +84,7 @@ class Cas:
     phase: Unprovisioned | Provisioned
     collateral: Collateral
     version: str
+    lock: DatabaseLock
     sessions: Sessions = field(default_factory=Sessions)
     cache: VerificationCache = field(default_factory=VerificationCache)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -100,6 +102,18 @@ class Cas:
             "the CAS is not provisioned",
             hint="claim it with scone cas provision; its console shows the key hash and the token",
         )
+
+    def close(self) -> None:
+        """Finish what was submitted and give the database back.
+
+        Raises:
+            StateError: the disk does not take it.
+        """
+        try:
+            if isinstance(self.phase, Provisioned):
+                self.phase.store.close()
+        finally:
+            self.lock.release()
 
     def is_owner(self, peer_spki_der: bytes | None) -> bool:
         """Whether a TLS client proved possession of the owner's key."""

@@ -139,7 +139,8 @@ def _platform(directory: Path, join: Path | None, tcb: str | None) -> SimulatedP
 
 def _say(level: str, text: str) -> None:
     now = datetime.now(UTC)
-    print(f"{now:%Y-%m-%dT%H:%M:%S.%f}Z {level:>5} {text}", flush=True)
+    sys.stdout.write(f"{now:%Y-%m-%dT%H:%M:%S.%f}Z {level:>5} {text}\n")
+    sys.stdout.flush()
 
 
 def _print_error(error: SconeError) -> None:
@@ -147,7 +148,7 @@ def _print_error(error: SconeError) -> None:
     lines = [f"las: {first}", *(f"  Caused by: {cause}" for cause in causes)]
     if error.hint:
         lines.append(f"las: hint: {error.hint}")
-    print("\n".join(lines), file=sys.stderr)
+    sys.stderr.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Final, Protocol
 
 from scone import __version__
@@ -145,7 +146,7 @@ def _info(conversation: Conversation, _: Frame) -> dict[str, object]:
 def _program(frame: Frame) -> OpenedProgram:
     """The first descriptor, under its path; the second proves that paths mean the same here."""
     descriptor, namespace = frame.descriptors
-    theirs, ours = os.fstat(namespace), os.stat("/proc/self/ns/mnt")
+    theirs, ours = os.fstat(namespace), Path("/proc/self/ns/mnt").stat()
     if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino):
         raise AppraisalError(
             "LAS and program are in different mount namespaces: the LAS would measure other files",

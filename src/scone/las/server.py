@@ -44,7 +44,7 @@ class Server:
         self._now = now
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._accepting = threading.Thread(target=self._accept, name="las-accept", daemon=True)
 
     def start(self) -> None:
@@ -53,7 +53,7 @@ class Server:
 
     def stop(self) -> None:
         """Accept no more, and close every connection."""
-        self._stopping = True
+        self._stopping.set()
         self._listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
         with self._lock:
             for connection in self._open:
@@ -61,11 +61,11 @@ class Server:
         self._accepting.join(_TIMEOUT_S)
 
     def _accept(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             try:
                 connection, _ = self._listener.accept()
             except OSError as error:
-                if self._stopping:
+                if self._stopping.is_set():
                     return
                 _log.warning("accepting a connection failed: %s", error.strerror)
                 time.sleep(_PAUSE_S)
@@ -76,7 +76,7 @@ class Server:
         with connection:
             connection.settimeout(_TIMEOUT_S)
             with self._lock:
-                full = len(self._open) >= MAX_CONNECTIONS or self._stopping
+                full = len(self._open) >= MAX_CONNECTIONS or self._stopping.is_set()
                 if not full:
                     self._open.add(connection)
             try:
@@ -101,7 +101,7 @@ class Server:
             except SconeError as error:
                 _log.info("refused: %s", error)
                 answer = error_to_json(error)
-            except Exception as error:  # ends the request
+            except Exception as error:  # noqa: BLE001 - ends the request
                 _log.exception("a request failed", exc_info=error)
                 answer = error_to_json(SconeError("internal error"))
             finally:

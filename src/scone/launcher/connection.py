@@ -12,7 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from scone.crypto.certificates import load_certificate, verify_issued_by
 from scone.crypto.der import spki_of_certificate
 from scone.crypto.keyhash import key_hash, parse_key_hash
-from scone.errors import SconeError, VerificationError
+from scone.errors import MalformedError, VerificationError
 from scone.transport.address import Address
 from scone.transport.client import Connection, Options, connect
 
@@ -50,18 +50,20 @@ def check_chain(chain: tuple[bytes, ...], cas_key: str, now: datetime, place: st
         )
     leaf, root = chain
     try:
-        found = key_hash(spki_of_certificate(root))
-        if not hmac.compare_digest(parse_key_hash(found), parse_key_hash(cas_key)):
-            raise VerificationError(
-                f"{place}: expected the CAS with key hash {cas_key}, got {found}",
-                hint="nothing was sent; is SCONE_CAS_ADDR right, and SCONE_CAS_KEY current?",
-            )
+        _require_key(root, cas_key, place)
         verify_issued_by(leaf, root, now=now)
         _require_instance(load_certificate(leaf), place)
-    except VerificationError:
-        raise
-    except SconeError as error:
+    except MalformedError as error:
         raise VerificationError(f"{place}: {error}") from error
+
+
+def _require_key(root: bytes, cas_key: str, place: str) -> None:
+    found = key_hash(spki_of_certificate(root))
+    if not hmac.compare_digest(parse_key_hash(found), parse_key_hash(cas_key)):
+        raise VerificationError(
+            f"{place}: expected the CAS with key hash {cas_key}, got {found}",
+            hint="nothing was sent; is SCONE_CAS_ADDR right, and SCONE_CAS_KEY current?",
+        )
 
 
 def _require_instance(certificate: x509.Certificate, place: str) -> None:

@@ -51,6 +51,8 @@ class Preparation:
         Raises:
             UsageError: a place that cannot carry a file.
         """
+        if not file.path.startswith("/"):
+            raise UsageError(f"injection file {file.path}: expected an absolute path")
         path = os.path.realpath(file.path)
         if any(other.path == path for other in self.files):
             raise UsageError(
@@ -85,10 +87,10 @@ class Preparation:
                     continue
                 # Unlinking a mount point unmounts it everywhere, also for another service.
                 if self._alone(inode):
-                    os.unlink(path)
+                    Path(path).unlink()
         for folder in reversed(self._folders):
             with contextlib.suppress(OSError):
-                os.rmdir(folder)
+                Path(folder).rmdir()
         for descriptor in self._locks:
             os.close(descriptor)
         self._made, self._folders, self._locks = [], [], []
@@ -151,8 +153,6 @@ def prepare(config: ServiceConfig, out: Console) -> Preparation:
     preparation = Preparation()
     try:
         for file in config.files:
-            if not file.path.startswith("/"):
-                raise UsageError(f"injection file {file.path}: expected an absolute path")
             content = file.content
             if content is None:
                 template = _template(file.path)
@@ -174,9 +174,8 @@ def _template(path: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise UsageError(f"injection file {path}: expected a regular file as template")
-            content = file.read(_MAX_TEMPLATE + 1)
+            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            content = file.read(_MAX_TEMPLATE + 1) if regular else b""
     except FileNotFoundError as error:
         raise NotFoundError(
             f"injection file {path}: the session gives no content and there is no such file",
@@ -184,6 +183,8 @@ def _template(path: str) -> bytes:
         ) from error
     except OSError as error:
         raise UsageError(f"injection file {path}: cannot be read: {error.strerror}") from error
+    if not regular:
+        raise UsageError(f"injection file {path}: expected a regular file as template")
     if len(content) > _MAX_TEMPLATE:
         raise LimitError(f"injection file {path}: expected at most {_MAX_TEMPLATE} bytes")
     return content
@@ -191,6 +192,6 @@ def _template(path: str) -> bytes:
 
 def _has_content(path: str) -> bool:
     try:
-        return os.stat(path).st_size > 0
+        return Path(path).stat().st_size > 0
     except OSError:
         return False

@@ -104,7 +104,7 @@ def bind(source: str, target: str, *, recursive: bool = False) -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str) -> None:
-    """mount(2).
+    """Mount, remount or bind; the flags say which.
 
     Raises:
         OSError: naming the target.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -47,13 +47,17 @@ def place(files: Sequence[Placed], out: Console) -> None:
 def _bind_all(files: Sequence[Placed], out: Console) -> None:
     with contextlib.ExitStack() as held:
         targets = [_hold(held, file.path) for file in files]
-        with _stage(out) as stage:
-            for number, (file, target) in enumerate(zip(files, targets, strict=True)):
-                if not stat.S_ISREG(os.fstat(target).st_mode):
-                    raise UsageError(f"injection file {file.path}: not a regular file any more")
-                source = os.path.join(stage, str(number))
-                _write(source, file)
-                kernel.bind(source, _name(target))
+        stage = _stage()
+        unswappable = kernel.mount_tmpfs(stage, _SIZE)
+        if not unswappable and kernel.has_swap():
+            out.log(WARNING, "injection files may be written to swap: this machine has some")
+        for number, (file, target) in enumerate(zip(files, targets, strict=True)):
+            if not stat.S_ISREG(os.fstat(target).st_mode):
+                raise UsageError(f"injection file {file.path}: not a regular file any more")
+            source = f"{stage}/{number}"
+            _write(source, file)
+            kernel.bind(source, _name(target))
+        kernel.detach(stage)
 
 
 def _write(path: str, file: Placed) -> None:
@@ -70,59 +74,58 @@ def _replicate(folder: str, files: Sequence[Placed]) -> None:
     Everything in it is mounted through, so that nothing that the service writes is lost.
     """
     with contextlib.ExitStack() as held:
-        entries = sorted(os.listdir(folder))
+        entries = sorted(path.name for path in Path(folder).iterdir())
         if len(entries) > _MAX_ENTRIES:
             raise LimitError(
                 f"injection file {files[0].path}: {folder} cannot be written and has more than "
                 f"{_MAX_ENTRIES} entries"
             )
-        originals = [(name, _hold(held, os.path.join(folder, name))) for name in entries]
+        originals = [(name, _hold(held, str(Path(folder, name)))) for name in entries]
         top = _hold(held, folder)
         mode = stat.S_IMODE(os.fstat(top).st_mode)
-        with _stage(None) as stage:
-            for name, original in originals:
-                _mirror(original, os.path.join(stage, name))
-            for file in files:
-                missing = Path(stage, os.path.relpath(file.path, folder))
-                missing.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-                missing.touch(mode=0o600)
-            os.chmod(stage, mode)
-            if folder == "/":
-                kernel.bind(stage, stage, recursive=True)
-                _read_only(stage)
-                kernel.change_root(stage)
-                return
-            kernel.bind(stage, _name(top), recursive=True)
-        _read_only(folder)
+        stage = Path(_stage())
+        kernel.mount_tmpfs(str(stage), _SIZE)
+        for name, original in originals:
+            _mirror(original, stage / name)
+            if Path(folder, name) == stage:  # a recursive bind takes the cover along
+                kernel.detach(str(stage / name))
+        for file in files:
+            missing = stage / Path(file.path).relative_to(folder)
+            missing.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            missing.touch(mode=0o600)
+        stage.chmod(mode)
+        if folder == "/":
+            _make_read_only(str(stage))
+            kernel.change_root(str(stage))
+            return
+        kernel.bind(str(stage), _name(top), recursive=True)
+        kernel.detach(str(stage))
+        _make_read_only(folder)
 
 
-def _mirror(original: int, path: str) -> None:
+def _mirror(original: int, path: Path) -> None:
     mode = os.fstat(original).st_mode
     if stat.S_ISLNK(mode):
-        os.symlink(os.readlink("", dir_fd=original), path)
+        path.symlink_to(os.readlink("", dir_fd=original))
         return
     if stat.S_ISDIR(mode):
-        os.mkdir(path)
+        path.mkdir()
     else:
-        Path(path).touch()
-    kernel.bind(_name(original), path, recursive=True)
+        path.touch()
+    kernel.bind(_name(original), str(path), recursive=True)
 
 
-def _read_only(folder: str) -> None:
+def _make_read_only(folder: str) -> None:
     flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY
     kernel.mount("none", folder, "", flags | kernel.MS_NOSUID | kernel.MS_NODEV, "")
 
 
-@contextlib.contextmanager
-def _stage(out: Console | None) -> Iterator[str]:
-    """A tmpfs over some folder, for the time of a block; mounts of its files live on."""
-    folder = next(name for name in _STAGES if os.path.isdir(name))
-    unswappable = kernel.mount_tmpfs(folder, _SIZE)
-    if out is not None and not unswappable and kernel.has_swap():
-        out.log(WARNING, "injection files may be written to swap space: this machine has some")
-    yield folder
-    if os.path.ismount(folder):
-        kernel.detach(folder)
+def _stage() -> str:
+    """A folder over which contents are mounted while they are being placed."""
+    for folder in _STAGES:
+        if Path(folder).is_dir():
+            return folder
+    raise UnsupportedError(f"injection files need one of the folders {', '.join(_STAGES)}")
 
 
 def _hold(held: contextlib.ExitStack, path: str) -> int:

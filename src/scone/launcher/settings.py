@@ -14,6 +14,7 @@ from scone.transport.address import Address, parse_address
 ENCLAVE_PORT: Final = 18765
 _DEFAULT_CAS: Final = "cas"
 _MAX_CONFIG_ID: Final = 4096
+_SOURCES: Final = "default values or specified in the untrusted environment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,7 @@ class Settings:
         """What SCONE_VERSION=1 prints before the version."""
         level = next(name for name, number in LEVELS.items() if number == self.log_level)
         return [
-            "[SCONE] Using the following values (default values or specified in the untrusted "
-            "environment):",
+            f"[SCONE] Using the following values ({_SOURCES}):",
             f"SCONE_TCS={self.options.threads}",
             f"SCONE_LOG={level}",
             f"SCONE_HEAP={self.options.heap}",

@@ -8,6 +8,7 @@ import resource
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, NoReturn
 
 from scone.errors import AppraisalError, SconeError, UsageError
@@ -44,7 +45,7 @@ class _Start:
     config: ServiceConfig
     files: Sequence[Placed]
     parent: int
-    mask: set[signal.Signals]
+    mask: frozenset[int]
 
 
 def run_service(
@@ -63,8 +64,9 @@ def run_service(
     try:
         watched = {*FORWARDED, signal.SIGCHLD}
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, the status would be lost
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
-        mask = {signal.Signals(number) for number in before}
+        mask = frozenset(
+            int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+        )
         start = _Start(program, measured, config, preparation.files, os.getpid(), mask)
         try:
             return _supervise(_fork(start, out), watched, out)
@@ -97,14 +99,14 @@ def execute(
         signal.signal(number, signal.SIG_DFL)
     script = read_shebang(program)
     if script is None:
-        os.execve(program.descriptor, list(arguments), environment)
+        os.execve(program.descriptor, list(arguments), environment)  # noqa: S606
     interpreter = open_program(script.interpreter)
     require_same(program)
     words = [os.fsencode(script.interpreter)]
     if script.argument is not None:
         words.append(os.fsencode(script.argument))
     words += [os.fsencode(program.path), *arguments[1:]]
-    os.execve(interpreter.descriptor, words, environment)
+    os.execve(interpreter.descriptor, words, environment)  # noqa: S606
 
 
 def _fork(start: _Start, out: Console) -> int:
@@ -160,9 +162,9 @@ def _set_up_and_execute(start: _Start, out: Console) -> NoReturn:
     # Here, where the injection files are in place: they could cover a library as well.
     require_unchanged(start.program, start.measured.files, environment, folder=folder)
     _require_interpreter(start)
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2:
-            _close_on_exec(int(name))
+    for path in list(Path("/proc/self/fd").iterdir()):
+        if int(path.name) > 2:
+            _close_on_exec(int(path.name))
     for number in (*FORWARDED, signal.SIGCHLD):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)

@@ -36,8 +36,6 @@ def _compare(wanted: Value, found: Value, path: str, lines: list[str]) -> None:
     if isinstance(wanted, dict) and isinstance(found, dict):
         for key in dict.fromkeys((*wanted, *found)):
             _compare(wanted.get(key), found.get(key), f"{path}.{key}" if path else key, lines)
-        if list(wanted) != list(found) and set(wanted) == set(found):
-            lines.append(f"{path}: differs in order")
         return
     by_name = _by_name(wanted), _by_name(found)
     if by_name[0] is not None and by_name[1] is not None:
@@ -46,9 +44,8 @@ def _compare(wanted: Value, found: Value, path: str, lines: list[str]) -> None:
         for name in names:
             _compare(by_name[0].get(name), by_name[1].get(name), f"{path}[{name}]", lines)
         if len(lines) == before:
-            lines.append(
-                f"{path}: expected in the order {_list(by_name[0])}, found {_list(by_name[1])}"
-            )
+            wanted_order, found_order = map(", ".join, (by_name[0], by_name[1]))
+            lines.append(f"{path}: expected the order {wanted_order}, found {found_order}")
         return
     if _SECRET.fullmatch(path) and wanted is not None and found is not None:
         lines.append(f"{path}: differs (not shown)")
@@ -69,19 +66,14 @@ def _by_name(value: Value) -> dict[str, Value] | None:
     return named
 
 
-def _list(names: dict[str, Value]) -> str:
-    return ", ".join(names)
-
-
 def _shown(value: Value, path: str) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, str) and value.startswith("-----BEGIN "):
         return "a certificate"
-    if isinstance(value, dict | list) and re.match(r"(?:secrets|services|images)\b", path):
-        if isinstance(value, dict) or not all(isinstance(item, str) for item in value):
-            return "one"
-    elif _SECRET.fullmatch(path):
-        return "a value"
+    if isinstance(value, dict) and ("name" in value or "path" in value):
+        return "one"
+    if _SECRET.fullmatch(path) or path.endswith(".environment"):
+        return "a value (not shown)"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."

@@ -104,7 +104,7 @@ class LasTee:
         Raises:
             UnavailableError: the LAS does not answer.
         """
-        request = {"operation": "quote", "report_data": report_data.hex()}
+        request: dict[str, object] = {"operation": "quote", "report_data": report_data.hex()}
         return Evidence(_hex(self._own(request), "quote"))
 
     def collateral(self) -> Collateral:

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from scone.errors import AppraisalError, MalformedError, NotFoundError, UsageError
@@ -22,7 +23,7 @@ _LIST_TIMEOUT_S: Final = 20
 _LINE: Final = re.compile(r"\t(?P<name>[^\t]+?)(?: => (?P<path>[^\t]+))? \(0x[0-9a-f]+\)")
 _NOT_FOUND: Final = re.compile(r"\t(?P<name>[^\t]+?) => not found")
 _VDSO: Final = re.compile(r"linux-(?:vdso|gate)[^/]*")  # the kernel's own page: no file
-_PRELOAD_FILE: Final = "/etc/ld.so.preload"
+_PRELOAD_FILE: Final = Path("/etc/ld.so.preload")
 
 
 def loader_closure(
@@ -127,7 +128,7 @@ def _list(interpreter: str, program: str, environment: Mapping[bytes, bytes], fo
 def _refuse_preload_file() -> None:
     """A non-empty /etc/ld.so.preload puts a library in front of every program's own."""
     try:
-        with open(_PRELOAD_FILE, "rb") as file:
+        with _PRELOAD_FILE.open("rb") as file:
             content = file.read(4096)
     except FileNotFoundError:
         return

@@ -103,7 +103,7 @@ def require_same(program: OpenedProgram) -> None:
     """
     held = os.fstat(program.descriptor)
     try:
-        named = os.stat(program.path, follow_symlinks=False)
+        named = os.lstat(program.path)
     except (OSError, ValueError) as error:
         raise AppraisalError(f"{program.path} does not lead to the opened program") from error
     if (held.st_dev, held.st_ino) != (named.st_dev, named.st_ino):
@@ -153,7 +153,7 @@ def read_shebang(program: OpenedProgram) -> Shebang | None:
     interpreter, _, argument = text.replace("\t", " ").partition(" ")
     if not interpreter.startswith("/") or not text.isprintable():
         raise UsageError(f"{program.path}: expected an absolute path in the #! line")
-    if os.path.basename(interpreter) == "env":
+    if interpreter.rpartition("/")[2] == "env":
         raise UsageError(
             f"{program.path}: which program env starts is not known when it is measured",
             hint="name the interpreter in the #! line by its path",

@@ -62,7 +62,7 @@ def _files(root: Path) -> list[Path]:
 
     for folder, folders, names in os.walk(root, onerror=refuse):
         folders[:] = [name for name in folders if name != _CACHE]
-        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        links = [name for name in folders if Path(folder, name).is_symlink()]
         files += [Path(folder, name) for name in [*names, *links] if not name.endswith(".pyc")]
     return files
 

@@ -12,7 +12,6 @@ import enum
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from email.utils import formatdate
 from typing import Final, Protocol, cast
 
 from OpenSSL import SSL
@@ -82,6 +81,9 @@ class Owner(Protocol):
 
     def peer(self, certificate_der: bytes) -> Peer:
         """The identity in a client certificate."""
+
+    def date(self) -> str:
+        """The time as HTTP writes it."""
 
 
 class Channel(asyncio.Protocol):
@@ -317,13 +319,12 @@ class Channel(asyncio.Protocol):
         else:
             self._answer(payload, keep_alive=keep_alive)
 
-    @staticmethod
-    def _encode(response: Response, keep_alive: bool, method: str) -> bytes:
+    def _encode(self, response: Response, keep_alive: bool, method: str) -> bytes:
         return encode_response(
             response,
             keep_alive=keep_alive,
             without_body=method == "HEAD",
-            date=formatdate(usegmt=True),
+            date=self._owner.date(),
         )
 
     def _answer(self, payload: bytes, *, keep_alive: bool) -> None:

@@ -99,7 +99,9 @@ class RequestParser:
         "_head_size",
         "_headers",
         "_in_message",
+        "_keep_alive",
         "_limits",
+        "_method",
         "_moved",
         "_parser",
         "_path",
@@ -119,6 +121,8 @@ class RequestParser:
 
     def _reset(self) -> None:
         self._url = b""
+        self._method = ""
+        self._keep_alive = False
         self._path = ""
         self._query: dict[str, str] = {}
         self._headers: dict[str, str] = {}
@@ -201,6 +205,8 @@ class RequestParser:
         method = parser.get_method().decode("ascii")
         if method not in _METHODS:
             raise _malformed("method not implemented", 501)
+        self._method = method
+        self._keep_alive = version == "1.1" and parser.should_keep_alive()
         if parser.should_upgrade():
             raise _malformed("no upgrade is offered")
         if version == "1.1" and "host" not in headers:
@@ -232,11 +238,13 @@ class RequestParser:
         """The request is whole."""
         self._in_message = False
         self._moved = True
-        parser = self._parser
-        keep_alive = parser.should_keep_alive() and parser.get_http_version() == "1.1"
-        method = parser.get_method().decode("ascii")
         request = ParsedRequest(
-            method, self._path, self._query, self._headers, bytes(self._body), keep_alive
+            self._method,
+            self._path,
+            self._query,
+            self._headers,
+            bytes(self._body),
+            self._keep_alive,
         )
         self._events.append(request)
         self._reset()

@@ -11,8 +11,10 @@ import asyncio
 import functools
 import logging
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from email.utils import formatdate
 from typing import Any, Final, Self, TypeVar
 
 from OpenSSL import SSL
@@ -53,6 +55,7 @@ class Server:
         self._server: asyncio.Server | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._all_gone = asyncio.Event()
+        self._date_at, self._date = 0, ""
         durations = (limits.handshake_s, limits.idle_s, limits.request_s, limits.handler_s)
         self._sweep_s = min(_SWEEP_S, *(seconds / 4 for seconds in durations))
 
@@ -140,6 +143,13 @@ class Server:
             StateError: the TLS identity cannot be used.
         """
         return self._contexts.current()
+
+    def date(self) -> str:
+        """The time as HTTP writes it (RFC 9110, 5.6.7), made once a second."""
+        now = int(time.time())
+        if now != self._date_at:
+            self._date_at, self._date = now, formatdate(now, usegmt=True)
+        return self._date
 
     def _expire(self) -> None:
         now = self.loop.time()

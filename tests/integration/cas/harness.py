@@ -1,8 +1,10 @@
 """A CAS in this process on a simulated platform in memory: real TLS, real store, no LAS."""
 
 import asyncio
+import base64
 import hashlib
 import json
+import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +20,6 @@ from scone.cas.main import server_identity
 from scone.cas.opening import start_cas
 from scone.cas.operations.backups import Nonces
 from scone.cas.operations.provision import WrongTokens
-from scone.cas.state import Provisioned
 from scone.crypto.identity import create_identity
 from scone.release import DEVELOPMENT_MRSIGNER
 from scone.tee.base import EnclaveIdentity
@@ -77,8 +78,6 @@ class Running:
             quote = platform.quote(values["program"], data)
             if "quote" in values:
                 quote = values["quote"]
-            import base64
-
             body = {
                 "config_id": config_id,
                 "instance_key": base64.b64encode(b"instance key of this start").decode(),
@@ -93,7 +92,7 @@ class Running:
 
 def make_platform(vendor=None, tcb=TcbStatus.UP_TO_DATE):
     vendor = vendor or SimulatedVendor.generate(now())
-    return SimulatedPlatform.generate(vendor, tcb=tcb)
+    return SimulatedPlatform.generate(vendor, now(), tcb=tcb)
 
 
 @contextmanager
@@ -135,8 +134,7 @@ def running_cas(folder: Path, platform, program=CAS_PROGRAM, database="cas.db"):
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
-        if isinstance(cas.phase, Provisioned):
-            cas.phase.store.close()
+        cas.close()
 
 
 def provision(running, owner, config=None, **extra):
@@ -146,7 +144,7 @@ def provision(running, owner, config=None, **extra):
 
 
 def identity():
-    return create_identity()
+    return create_identity(os.urandom)
 
 
 SESSION = """

@@ -136,7 +136,21 @@ def test_namespaces_follow_create_sessions_of_the_parent(cas, owner, stranger):
 def test_anybody_creates_at_the_root_where_the_owner_configuration_says_so(fresh, owner, stranger):
     assert harness.provision(fresh, owner, {"sessions": {"root_create": "any"}})[0] == 200
     assert create(fresh, harness.session_text(), stranger)[0] == 201
-    assert read(fresh, "/", stranger)[0] in (403, 404)
+    assert read(fresh, "", stranger)[0] == 403
+
+
+def test_the_root_session_says_who_creates_and_its_owner_may_change_that(cas, owner, stranger):
+    status, found = read(cas, "", owner)
+    assert status == 200
+    assert "name: /" in found["session"]
+    assert create(cas, harness.session_text(), stranger)[0] == 403
+    opened = (
+        f'name: /\nversion: "0.3.11"\npredecessor: {found["hash"]}\naccess_policy:\n'
+        f"  read: [ANY]\n  update: [{key_hash(owner.spki_der)}]\n  create_sessions: [ANY]\n"
+    )
+    assert create(cas, opened, stranger)[0] == 403
+    assert create(cas, opened, owner)[0] == 201
+    assert create(cas, harness.session_text(), stranger)[0] == 201
 
 
 @pytest.mark.parametrize(

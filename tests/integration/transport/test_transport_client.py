@@ -9,14 +9,14 @@ import time
 import pytest
 from cryptography.hazmat.primitives import serialization as ser
 from OpenSSL import SSL
-from transport_peers import (
+
+from integration.transport.transport_peers import (
     Identity,
     RecordingServer,
     cert_pem,
     issued_identity,
     running,
 )
-
 from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError, NetworkError, StateError, VerificationError
 from scone.transport.address import Address

@@ -7,8 +7,14 @@ import socket
 import threading
 
 import pytest
-from transport_peers import LOOPBACK, raw_client, read_all, read_response, running
 
+from integration.transport.transport_peers import (
+    LOOPBACK,
+    raw_client,
+    read_all,
+    read_response,
+    running,
+)
 from scone.errors import StateError
 from scone.transport.address import Address
 from scone.transport.http import Response

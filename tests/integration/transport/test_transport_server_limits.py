@@ -7,7 +7,8 @@ import ssl
 import time
 
 import pytest
-from transport_peers import (
+
+from integration.transport.transport_peers import (
     client_context,
     plain_client,
     raw_client,
@@ -15,7 +16,6 @@ from transport_peers import (
     read_response,
     running,
 )
-
 from scone.transport.client import connect
 from scone.transport.http import Response
 from scone.transport.server import Limits

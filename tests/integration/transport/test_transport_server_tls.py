@@ -5,7 +5,8 @@ import ssl
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from transport_peers import (
+
+from integration.transport.transport_peers import (
     Identity,
     cert_pem,
     certificate,
@@ -18,7 +19,6 @@ from transport_peers import (
     running,
     spki,
 )
-
 from scone.crypto.secret import SecretBytes
 from scone.errors import ForbiddenError, StateError
 from scone.transport.client import Options, connect

@@ -338,6 +338,15 @@ def pem_in_long_lines() -> bytes:
     return (MACHINE.secrets.pck.pem + vendor().pck_ca.pem + root).encode()
 
 
+def negative_serial() -> bytes:
+    """The sign bit set in the DER; whoever loads it warns or refuses."""
+    leaf = MACHINE.secrets.pck.der
+    at = leaf.index(serial(MACHINE.secrets.pck).to_bytes(19, "big"))
+    assert leaf[at - 1] == 0
+    changed = leaf[: at - 1] + b"\x80" + leaf[at:]
+    return (to_pem(changed) + vendor().pck_ca.pem + vendor().root.pem).encode()
+
+
 def with_chain(chain: bytes) -> Case:
     return with_quote(forge_quote(MACHINE, pck_chain=chain))
 
@@ -616,6 +625,10 @@ FORGERIES: dict[str, tuple[Maker, str]] = {
     "certificate of eight thousand bytes": (
         lambda: leaf_again(more=large_extension()),
         "expected at most 8192 bytes",
+    ),
+    "pck with a negative serial number": (
+        lambda: with_chain(negative_serial()),
+        "expected a positive serial number",
     ),
     "pck signed with sha-384": (
         lambda: leaf_again(algorithm=hashes.SHA384()),

@@ -1,5 +1,6 @@
 """JSON as a tree: strict, with positions, and where a value stands."""
 
+import contextlib
 import json
 
 import pytest
@@ -22,8 +23,20 @@ def plain(node):
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufffe\uffff" + "".join(map(chr, range(0x7F, 0xA0))))),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc\"\\\n", max_size=4), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(
+        st.characters(
+            exclude_categories=["Cs"],
+            exclude_characters="\0\ufffe\uffff" + "".join(map(chr, range(0x7F, 0xA0))),
+        )
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text('abc"\\\n', max_size=4), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -37,17 +50,16 @@ def test_json_reads_as_the_standard_library_does(value, ascii_only, indent):
 @given(st.text('{}[]",:\\0123456789.eE+-truefalsn \n\t\x00', max_size=30))
 def test_json_refuses_what_the_standard_library_refuses(text):
     try:
-        expected = json.loads(text, parse_constant=lambda _: 1 / 0, object_pairs_hook=list)
-    except ValueError:
-        expected = None
+        json.loads(text, parse_constant=lambda _: 1 / 0)
+    except (ValueError, ZeroDivisionError):
         with pytest.raises(DocumentError):
             read_json(text)
-    else:
-        del expected
-        try:
-            read_json(text)
-        except DocumentError as error:
-            assert "each key once" in str(error) or "U+0000" in str(error) or "levels" in str(error)
+        return
+    with contextlib.suppress(DocumentError):
+        read_json(text)
+        return
+    with pytest.raises(DocumentError, match=r"each key once|U\+0000|levels"):
+        read_json(text)
 
 
 def test_numbers_keep_their_text_and_strings_their_style():

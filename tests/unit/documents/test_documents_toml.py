@@ -12,7 +12,9 @@ def test_values_become_text_with_the_style_of_their_type():
     assert found["b"] == Scalar("256", "plain", None)
     assert found["c"] == Scalar("true", "plain", None)
     assert found["d"] == Sequence((Scalar("1.5", "plain", None),), None)
-    assert found["e"] == Mapping(((Scalar("f", "double", None), Scalar("1979-05-27", "plain", None)),), None)
+    assert found["e"] == Mapping(
+        ((Scalar("f", "double", None), Scalar("1979-05-27", "plain", None)),), None
+    )
 
 
 def test_an_empty_string_is_not_null():
@@ -21,7 +23,14 @@ def test_an_empty_string_is_not_null():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a = \n", "line 1 column 5"), ("a = 1\na = 2", "line 2"), ('a = "\\u0000"', "U+0000"), ("a = " + "[" * 40 + "]" * 40, "levels"), ("a = " + "[" * 5000, "levels"), ("a = \x1b", "U+001B")],
+    [
+        ("a = \n", "line 1 column 5"),
+        ("a = 1\na = 2", "line 2"),
+        ('a = "\\u0000"', "U+0000"),
+        ("a = " + "[" * 40 + "]" * 40, "levels"),
+        ("a = " + "[" * 5000, "levels"),
+        ("a = \x1b", "U+001B"),
+    ],
 )
 def test_what_is_not_toml_is_refused(text, message):
     with pytest.raises(DocumentError) as caught:

@@ -13,7 +13,9 @@ def problem(text):
     return found
 
 
-@pytest.mark.parametrize("word", ["1e5", "no", "0o400", "0700", "1" * 64, "2020-01-01", "0x1F", "1:30"])
+@pytest.mark.parametrize(
+    "word", ["1e5", "no", "0o400", "0700", "1" * 64, "2020-01-01", "0x1F", "1:30"]
+)
 def test_a_plain_scalar_keeps_its_source_text(word):
     node = read_yaml(f"key: {word}")
     assert node.entries[0][1] == Scalar(word, "plain", Mark(1, 6))
@@ -21,7 +23,17 @@ def test_a_plain_scalar_keeps_its_source_text(word):
 
 @pytest.mark.parametrize(
     ("text", "is_null"),
-    [("~", True), ("null", True), ("Null", True), ("NULL", True), ("", True), ('"~"', False), ("'null'", False), ('""', False), ("nULL", False)],
+    [
+        ("~", True),
+        ("null", True),
+        ("Null", True),
+        ("NULL", True),
+        ("", True),
+        ('"~"', False),
+        ("'null'", False),
+        ('""', False),
+        ("nULL", False),
+    ],
 )
 def test_only_unquoted_words_for_null_are_null(text, is_null):
     assert read_yaml(f"key: {text}").entries[0][1].is_null is is_null
@@ -29,7 +41,13 @@ def test_only_unquoted_words_for_null_are_null(text, is_null):
 
 @pytest.mark.parametrize(
     ("text", "style", "value"),
-    [("a", "plain", "a"), ("'a'", "single", "a"), ('"a\\n"', "double", "a\n"), ("|\n  a\n  b\n", "literal", "a\nb\n"), (">\n  a\n  b\n", "folded", "a b\n")],
+    [
+        ("a", "plain", "a"),
+        ("'a'", "single", "a"),
+        ('"a\\n"', "double", "a\n"),
+        ("|\n  a\n  b\n", "literal", "a\nb\n"),
+        (">\n  a\n  b\n", "folded", "a b\n"),
+    ],
 )
 def test_scalars_know_how_they_were_written(text, style, value):
     node = read_yaml(f"key: {text}").entries[0][1]
@@ -81,7 +99,9 @@ def test_a_byte_order_mark_is_not_content():
     ],
 )
 @pytest.mark.parametrize("loader", ["CBaseLoader", "BaseLoader"])
-def test_what_is_outside_the_subset_is_refused_where_it_stands(monkeypatch, loader, text, mark, message):
+def test_what_is_outside_the_subset_is_refused_where_it_stands(
+    monkeypatch, loader, text, mark, message
+):
     monkeypatch.setattr(yaml_text, "_LOADER", getattr(yaml, loader))
     found = problem(text)
     assert message in found.message
@@ -116,5 +136,7 @@ def test_escapes_that_are_no_characters_are_refused(monkeypatch, loader, text):
 def test_one_line_for_each_problem_names_source_place_and_path():
     with pytest.raises(DocumentError) as caught:
         read_yaml("a: 1\na: 2", "f.yml")
-    assert caught.value.messages == ("f.yml: expected each key once, got 'a' again at line 2 column 1",)
+    assert caught.value.messages == (
+        "f.yml: expected each key once, got 'a' again at line 2 column 1",
+    )
     assert caught.value.code == "malformed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from pathlib import Path
 
 import pytest
@@ -22,8 +22,8 @@ def make_certificate(name, key):
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime.datetime(2020, 1, 1))
-        .not_valid_after(datetime.datetime(2120, 1, 1))
+        .not_valid_before(dt.datetime(2020, 1, 1))
+        .not_valid_after(dt.datetime(2120, 1, 1))
         .sign(key, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
@@ -33,7 +33,11 @@ def make_certificate(name, key):
 def certificates():
     """Three certificates; the first two have the same key."""
     one, other = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP384R1())
-    return make_certificate("a", one), make_certificate("a renewed", one), make_certificate("b", other)
+    return (
+        make_certificate("a", one),
+        make_certificate("a renewed", one),
+        make_certificate("b", other),
+    )
 
 
 @pytest.fixture(scope="session")

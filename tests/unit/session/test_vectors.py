@@ -10,7 +10,9 @@ from scone.documents import DocumentError
 from scone.session import canonical_json, from_canonical, read_session, session_hash, to_yaml
 
 FOLDER = Path(__file__).parents[2] / "vectors" / "session"
-CASES = {path.parent.name: tomllib.loads(path.read_text()) for path in sorted(FOLDER.glob("*/case.toml"))}
+CASES = {
+    path.parent.name: tomllib.loads(path.read_text()) for path in sorted(FOLDER.glob("*/case.toml"))
+}
 ACCEPTED = [name for name, case in CASES.items() if case["expect"] == "ok"]
 REFUSED = [name for name, case in CASES.items() if case["expect"] != "ok"]
 
@@ -59,5 +61,9 @@ def test_comments_quotes_and_key_order_do_not_change_the_hash():
 
 
 def test_different_meanings_have_different_hashes():
-    hashes = [case["hash"] for name, case in CASES.items() if case["expect"] == "ok" and name != "comments-and-quotes"]
+    hashes = [
+        case["hash"]
+        for name, case in CASES.items()
+        if case["expect"] == "ok" and name != "comments-and-quotes"
+    ]
     assert len(set(hashes)) == len(hashes)

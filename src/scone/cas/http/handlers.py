@@ -122,7 +122,8 @@ async def read_session(call: Call) -> Response:
         if peer.peer_certificate_der is None or peer.peer_spki_der is None
         else _requester(peer.peer_certificate_der, peer.peer_spki_der)
     )
-    found = run_read_session(call.cas, call.rest, wanted, requester)
+    # A path cannot end in the name `/`: the empty rest is the root session.
+    found = run_read_session(call.cas, call.rest or "/", wanted, requester)
     return _json(200, {"session": found.text, "hash": found.hash})
 
 

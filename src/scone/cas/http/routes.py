@@ -50,7 +50,7 @@ class Route:
         if not brace:
             return "" if path == fixed else None
         rest = path.removeprefix(fixed)
-        return rest if path.startswith(fixed) and rest else None
+        return rest if path.startswith(fixed) else None
 
 
 ROUTES: tuple[Route, ...] = (

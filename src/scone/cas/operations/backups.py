@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 from collections import OrderedDict
@@ -15,6 +14,7 @@ from scone.attestation.collateral import Collateral
 from scone.attestation.report_data import registration_report_data
 from scone.attestation.verify import verify
 from scone.cas.opening import add_backup, roll_database_key
+from scone.cas.opening import backup_id as name_of
 from scone.cas.state import Cas
 from scone.cas.store.base import Transaction
 from scone.errors import ConflictError, NotFoundError, VerificationError
@@ -92,7 +92,7 @@ async def register_backup(cas: Cas, nonces: Nonces, newcomer: Newcomer) -> Backu
             raise VerificationError("the backup's evidence is not for its key and our nonce")
         appraise_peer(verified, cas.platform.own)
         backup = Backup(
-            id=hashlib.sha256(newcomer.public_key).hexdigest()[:16],
+            id=name_of(newcomer.public_key),
             address=newcomer.address,
             platform_id=verified.platform_id,
             mrenclave=verified.report.mrenclave.hex(),
@@ -110,7 +110,7 @@ async def register_backup(cas: Cas, nonces: Nonces, newcomer: Newcomer) -> Backu
         # Listed before it can open anything: a crash between the two leaves a listed backup
         # without access, never an unlisted one with access.
         await asyncio.wrap_future(phase.store.transact(commit))
-        cas.phase = await asyncio.to_thread(add_backup, cas, phase, newcomer.public_key, backup.id)
+        cas.phase = await asyncio.to_thread(add_backup, cas, phase, newcomer.public_key)
         return backup
 
 
@@ -136,12 +136,7 @@ async def withdraw_backup(cas: Cas, backup_id: str) -> None:
                 f"no backup is registered as {backup_id!r}", hint="see scone cas list-backups"
             )
 
-        def commit(records: Transaction) -> None:
-            records.delete("backup", backup_id)
-            phase.audit.append("backup_withdrawn", id=backup_id)
-
-        await asyncio.wrap_future(phase.store.transact(commit))
-        cas.phase = await asyncio.to_thread(roll_database_key, cas, cas.provisioned, backup_id)
+        cas.phase = await asyncio.to_thread(roll_database_key, cas, phase, backup_id)
 
 
 def _backup(record: dict[str, str | int]) -> Backup:
