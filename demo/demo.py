@@ -177,7 +177,7 @@ def _refusals(story: Story) -> None:
     )
     story.say("The same program with one byte of a shared library changed.")
     library = next(path.name for path in (story.folder / "bin").glob("libssl.so.*"))
-    story.run(f"cp bin/{library} saved && " + _flip(f"bin/{library}", b"OpenSSL "))
+    story.run(f"cp bin/{library} saved && " + _flip(f"bin/{library}", b"TLSv1"))
     story.run(
         "SCONE_CONFIG_ID=tls-demo/server scone-run bin/openssl",
         refused="Unexpected enclave measurement",

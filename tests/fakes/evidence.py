@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -26,7 +28,8 @@ from scone.attestation.sgx.quote import Quote
 from scone.attestation.verify import VerifiedEvidence, verify
 from scone.crypto import certificates
 from scone.crypto.der import to_pem
-from scone.crypto.keys import generate_private_key, spki_of_private_key
+from scone.crypto.keys import generate_private_key, load_private_key, spki_of_private_key
+from scone.crypto.secret import SecretBytes
 from scone.release import DEVELOPMENT_MRSIGNER, MIN_ISVSVN, RELEASE_ISVPRODID
 from scone.tee.base import EnclaveIdentity
 from scone.tee.simulation.platform import SimulatedPlatform, SimulatedTee
@@ -194,16 +197,33 @@ def forge_quote(
     return quote.signed + struct.pack("<I", len(body)) + body
 
 
+def _same_each_time(der: bytes, issuer_key: SecretBytes) -> bytes:
+    """The certificate signed again without randomness, so that files made of it can be compared."""
+    old = x509.load_der_x509_certificate(der)
+    builder = x509.CertificateBuilder(
+        subject_name=old.subject,
+        issuer_name=old.issuer,
+        public_key=old.public_key(),
+        serial_number=old.serial_number,
+        not_valid_before=old.not_valid_before_utc,
+        not_valid_after=old.not_valid_after_utc,
+        extensions=list(old.extensions),
+    )
+    key = load_private_key(issuer_key)
+    return builder.sign(key, hashes.SHA256(), ecdsa_deterministic=True).public_bytes(Encoding.DER)
+
+
 @cache
 def cas_chain(seed: str = "cas") -> tuple[str, bytes]:
     """PEM chain CN=cas, CN=cas-instance of a CAS, and its root's SPKI."""
     random = seeded(seed)
     root_key = generate_private_key("P-256", random)
-    root = certificates.create_cas_root(root_key, now=NOW, random=random)
+    root = _same_each_time(certificates.create_cas_root(root_key, now=NOW, random=random), root_key)
     instance_key = generate_private_key("P-256", random)
     instance = certificates.issue_cas_instance(
         root_key, root, spki_of_private_key(instance_key), now=NOW, random=random
     )
+    instance = _same_each_time(instance, root_key)
     chain = to_pem("CERTIFICATE", root) + to_pem("CERTIFICATE", instance)
     return chain, spki_of_private_key(root_key)
 

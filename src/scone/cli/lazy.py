@@ -108,7 +108,7 @@ def _help_command(group: LazyGroup) -> click.Command:
                 if isinstance(found, LazyGroup):
                     raise found.no_such_command(ctx, name)
                 raise click.UsageError(f"no such command {name!r}.", ctx)
-            at = click.Context(inner, info_name=name, parent=at)
+            at = click.Context(inner, info_name=name, parent=at, **inner.context_settings)
             found = inner
         if at is None:
             raise click.UsageError("help needs a group.", ctx)

@@ -133,7 +133,9 @@ def _run(arguments: list[str]) -> int:
 
     if any(argument.startswith("@") for argument in arguments):
         arguments = expand(arguments)
-    status = scone.main(arguments, "scone", standalone_mode=False)
+    if "_SCONE_COMPLETE" in os.environ:
+        scone.main(arguments, "scone")  # prints completions and exits
+    status = _invoke(arguments)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -142,7 +144,17 @@ def _run(arguments: list[str]) -> int:
         _forget_stdout()
         output.report([f"standard output: {error.strerror}"])
         return output.EXIT_FAILED
-    return status if isinstance(status, int) else 0
+    return status
+
+
+def _invoke(arguments: list[str]) -> int:
+    # Not click's main(): it ends the program itself where a pipe breaks.
+    try:
+        with scone.make_context("scone", arguments) as context:
+            scone.invoke(context)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    return 0
 
 
 def _usage_hint(error: click.ClickException) -> str:

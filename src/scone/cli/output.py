@@ -85,15 +85,25 @@ def to_file(path: str) -> Iterator[None]:
     import io
     from contextlib import redirect_stdout
 
+    from click.exceptions import Exit
+
     from scone.cli.files import reason, write_result
 
     buffer = io.StringIO()
+    ended: Exit | None = None
     with redirect_stdout(buffer):
-        yield
+        try:
+            yield
+        except Exit as error:  # --help and --version end so
+            if error.exit_code:
+                raise
+            ended = error
     try:
         write_result(path, buffer.getvalue().encode("utf-8", "surrogateescape"))
     except (OSError, ValueError) as error:
         raise UsageError(f"-o {path!r}: {reason(error)}") from error
+    if ended is not None:
+        raise ended
 
 
 def report(messages: Iterable[str], hint: str = "") -> None:

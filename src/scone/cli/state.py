@@ -189,11 +189,12 @@ class ConfigFile:
             return {}
         except (OSError, ValueError) as error:
             raise _unusable(self.path, "read", error) from error
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(descriptor)
+            raise StateError(f"config file {self.path}: expected a regular file")
+        self._warn_of_others(mode)
         with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise StateError(f"config file {self.path}: expected a regular file")
-            self._warn_of_others(status.st_mode)
             try:
                 raw = file.read(_MAX_BYTES + 1)
             except OSError as error:

@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 from typing import Final, cast
 
-from scone.documents.limits import MAX_DEPTH, check_text, check_value, fail
+from scone.documents.limits import MAX_DEPTH, NOT_IN_JSON, check_text, check_value, fail
 from scone.documents.tree import DocumentError, Mapping, Mark, Node, Scalar, Sequence, shown
 
 _SPACES: Final = frozenset(" \t\r\n")
@@ -28,7 +28,7 @@ def read_json(text: str, source: str = "document") -> Node:
     Raises:
         DocumentError: not JSON, a key given twice, or outside the limits; with line and column.
     """
-    check_text(text, source)
+    check_text(text, source, forbidden=NOT_IN_JSON)
     return _Parser(text, source, ()).document()
 
 
@@ -40,7 +40,7 @@ def value_span(text: str, *keys: str, source: str = "document") -> tuple[int, in
     Raises:
         DocumentError: not JSON.
     """
-    check_text(text, source)
+    check_text(text, source, forbidden=NOT_IN_JSON)
     parser = _Parser(text, source, keys)
     parser.document()
     return parser.span

@@ -13,9 +13,11 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32
 
 # YAML 1.1, 5.1 (c-printable) without DEL and the C1 controls, and without surrogates.
-_FORBIDDEN: Final = re.compile(
+NOT_IN_YAML: Final = re.compile(
     "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]"
 )
+# RFC 8259, 7 leaves the rest to the grammar of strings; 8.1 asks for UTF-8.
+NOT_IN_JSON: Final = re.compile("[\ud800-\udfff]")
 # What an escape sequence must not bring in: C strings end at NUL, UTF-8 has no surrogates.
 _FORBIDDEN_VALUE: Final = re.compile("[\0\ud800-\udfff]")
 
@@ -31,15 +33,14 @@ def mark_at(text: str, index: int) -> Mark:
     return Mark(text.count("\n", 0, index) + 1, index - start + 1)
 
 
-def check_text(text: str, source: str) -> None:
-    """Refuse a text that is too large or holds characters that no document needs.
+def check_text(text: str, source: str, *, forbidden: re.Pattern[str] = NOT_IN_YAML) -> None:
+    """Refuse a text that is too large or holds characters that its format does not have.
 
     Raises:
         DocumentError: with the position of the first such character.
     """
-    if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
-        raise fail(source, None, f"expected at most {MAX_BYTES} bytes of text")
-    found = _FORBIDDEN.search(text)
+    check_size(text, source)
+    found = forbidden.search(text)
     if found:
         kind = "surrogate" if "\ud800" <= found[0] <= "\udfff" else "control character"
         raise fail(
@@ -47,6 +48,16 @@ def check_text(text: str, source: str) -> None:
             mark_at(text, found.start()),
             f"expected printable text, got the {kind} U+{ord(found[0]):04X}",
         )
+
+
+def check_size(text: str, source: str, what: str = "text") -> None:
+    """Refuse a text that is too large.
+
+    Raises:
+        DocumentError: more bytes in UTF-8 than a document may have.
+    """
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        raise fail(source, None, f"expected at most {MAX_BYTES} bytes of {what}")
 
 
 def check_value(text: str, source: str, mark: Mark | None) -> None:

@@ -6,14 +6,13 @@ language is here, docs/formats/session-hash.md how the hash is made.
 
 from scone.session.canonical import (
     canonical_json,
-    from_canonical,
     references_creator,
     session_hash,
 )
 from scone.session.differences import differences
 from scone.session.model import Session
 from scone.session.normal_form import to_yaml
-from scone.session.reader import Checked, read_session
+from scone.session.reader import Checked, from_canonical, read_session
 
 __all__ = [
     "Checked",

@@ -10,9 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 
-from scone.documents import DocumentError, read_json
-from scone.errors import MalformedError
-from scone.session.collect import Collector
 from scone.session.model import (
     CREATOR,
     DEFAULT_KEY_TYPE,
@@ -26,7 +23,6 @@ from scone.session.model import (
     Signer,
     Variant,
 )
-from scone.session.reader import session_of
 
 Value = str | int | bool | None | list["Value"] | dict[str, "Value"]
 
@@ -64,25 +60,6 @@ def canonical_json(session: Session) -> str:
 def session_hash(session: Session) -> str:
     """SHA-256 of the canonical form, 64 hex digits."""
     return hashlib.sha256(canonical_json(session).encode()).hexdigest()
-
-
-def from_canonical(text: str) -> Session:
-    """The session with this canonical form.
-
-    Raises:
-        MalformedError: not the canonical form of a session.
-    """
-    place = "canonical session"
-    try:
-        c = Collector(place)
-        session = session_of(c, read_json(text, place), canonical=True)
-    except DocumentError as error:
-        raise MalformedError(place, "JSON", str(error.problems[0])) from error
-    if session is None or c.problems:
-        raise MalformedError(place, "a session", str(c.problems[0]))
-    if canonical_json(session) != text:
-        raise MalformedError(place, "the canonical form", "another form of the same session")
-    return session
 
 
 def references_creator(session: Session) -> bool:

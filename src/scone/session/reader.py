@@ -12,15 +12,26 @@ from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 from typing import Final
 
-from scone.documents import DocumentError, Node, Problem, Scalar, document_error, read_yaml
+from scone.documents import (
+    DocumentError,
+    Node,
+    Problem,
+    Scalar,
+    document_error,
+    read_json,
+    read_yaml,
+)
+from scone.documents.limits import MAX_BYTES
 from scone.documents.tree import Mapping
 from scone.errors import MalformedError
 from scone.session.advice import advise
+from scone.session.canonical import canonical_json
 from scone.session.checks import Parts, check
 from scone.session.collect import Collector
 from scone.session.fields import SESSION
 from scone.session.model import Session
 from scone.session.names import ALPHABET, ROOT, parse_name
+from scone.session.normal_form import to_yaml
 from scone.session.read_images import read_images
 from scone.session.read_policy import read_access_policy, read_creator, read_security
 from scone.session.read_secrets import read_secrets
@@ -28,6 +39,9 @@ from scone.session.read_services import read_services
 from scone.session.substitution import substitute
 from scone.session.versions import SUPPORTED, Version, parse_version
 
+# Escapes and defaults make a canonical or normal form at most some six times as long.
+_SURELY_SMALL: Final = 64 * 1024
+_RESERVED: Final = 64 * 1024
 _HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -68,7 +82,32 @@ def read_session(
     session = session_of(c, node, name=name)
     if session is None or c.problems:
         raise document_error(c.in_order(), outer)
+    if len(text) > _SURELY_SMALL or variables:
+        # What is accepted can be stored and read back, also with a predecessor and a creator.
+        for form, made in (("canonical", canonical_json(session)), ("normal", to_yaml(session))):
+            if len(made.encode()) > MAX_BYTES - _RESERVED:
+                c.problem(None, "", f"expected less than {MAX_BYTES} bytes in {form} form")
+                raise document_error(c.problems, outer)
     return Checked(session, tuple(c.warnings))
+
+
+def from_canonical(text: str) -> Session:
+    """The session with this canonical form.
+
+    Raises:
+        MalformedError: not the canonical form of a session.
+    """
+    place = "canonical session"
+    try:
+        c = Collector(place)
+        session = session_of(c, read_json(text, place), canonical=True)
+    except DocumentError as error:
+        raise MalformedError(place, "JSON", str(error.problems[0])) from error
+    if session is None or c.problems:
+        raise MalformedError(place, "a session", str(c.problems[0]))
+    if canonical_json(session) != text:
+        raise MalformedError(place, "the canonical form", "another form of the same session")
+    return session
 
 
 def session_of(

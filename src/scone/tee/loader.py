@@ -22,6 +22,9 @@ _LIST_TIMEOUT_S: Final = 20
 # One line of `--list`: a name alone, or a name and where it was found; then the address.
 _LINE: Final = re.compile(r"\t(?P<name>[^\t]+?)(?: => (?P<path>[^\t]+))? \(0x[0-9a-f]+\)")
 _NOT_FOUND: Final = re.compile(r"\t(?P<name>[^\t]+?) => not found")
+_MISSING: Final = re.compile(
+    r"error while loading shared libraries: (?P<name>[^:]+): cannot open shared object file"
+)
 _VDSO: Final = re.compile(r"linux-(?:vdso|gate)[^/]*")  # the kernel's own page: no file
 _PRELOAD_FILE: Final = Path("/etc/ld.so.preload")
 
@@ -71,10 +74,7 @@ def parse_listing(listing: str, interpreter: str, program: str) -> tuple[str, ..
             continue
         missing = _NOT_FOUND.fullmatch(line)
         if missing is not None:
-            raise NotFoundError(
-                f"{program}: needs the library {missing['name'][:200]}, which was not found",
-                hint="install it; LD_LIBRARY_PATH of the host does not count",
-            )
+            raise _not_found(program, missing["name"])
         found = _LINE.fullmatch(line)
         if found is None:
             raise MalformedError(place, "a line as --list prints it", repr(line[:120]))
@@ -114,15 +114,24 @@ def _list(interpreter: str, program: str, environment: Mapping[bytes, bytes], fo
         raise UsageError(f"{program}: cannot run {interpreter}: {error.strerror}") from error
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise UsageError(
-            f"{program}: {interpreter} --list failed: {lines[-1][:300] if lines else 'no reason'}"
-        )
+        reason = lines[-1][:500] if lines else "no reason"
+        missing = _MISSING.search(reason)
+        if missing is not None:
+            raise _not_found(program, missing["name"])
+        raise UsageError(f"{program}: {interpreter} --list failed: {reason}")
     if len(done.stdout) > _MAX_LISTING:
         raise MalformedError(f"{program}: libraries", f"at most {_MAX_LISTING} bytes", "more")
     try:
         return done.stdout.decode("utf-8")
     except UnicodeDecodeError as error:
         raise MalformedError(f"{program}: libraries", "paths in UTF-8", "other bytes") from error
+
+
+def _not_found(program: str, library: str) -> NotFoundError:
+    return NotFoundError(
+        f"{program}: needs the library {library[:200]}, which was not found",
+        hint="install it; LD_LIBRARY_PATH of the host does not count",
+    )
 
 
 def _refuse_preload_file() -> None:

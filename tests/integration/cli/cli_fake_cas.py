@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from scone.attestation.cas_evidence import CasEvidence, Receipt, build_document, make_receipt
 from scone.attestation.report_data import cas_report_data
@@ -33,6 +33,7 @@ from scone.transport.listener import listen
 from scone.transport.server import ServerTls, serve
 
 MRENCLAVE = bytes.fromhex("5e" * 32)
+IDENTITY = EnclaveIdentity(MRENCLAVE, DEVELOPMENT_MRSIGNER, 41316, 1)
 TOKEN = "e59a91c9dbf4538f32c4f20668bdbc08"
 
 
@@ -96,7 +97,7 @@ class FakeCas:
     provisioned: bool = True
     keys: Keys = field(default_factory=Keys.make)
     tls_keys: Keys | None = None
-    identity: EnclaveIdentity = EnclaveIdentity(MRENCLAVE, DEVELOPMENT_MRSIGNER, 41316, 1)
+    identity: EnclaveIdentity = IDENTITY
     evidence: dict[str, Any] = field(default_factory=dict)
     receipt: Receipt | None = None
     sessions: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -106,7 +107,7 @@ class FakeCas:
     epoch: int = 1
     origin: str = "generated"
 
-    def __enter__(self) -> FakeCas:
+    def __enter__(self) -> Self:
         self._listener = listen(Address("127.0.0.1", 0))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -140,7 +141,8 @@ class FakeCas:
             simulated=True,
             debug=self.identity.debug,
             database_key_origin=self.origin if self.provisioned else None,  # type: ignore[arg-type]
-            cert_chain=to_pem("CERTIFICATE", self.keys.root) + to_pem("CERTIFICATE", self.keys.instance),
+            cert_chain=to_pem("CERTIFICATE", self.keys.root)
+            + to_pem("CERTIFICATE", self.keys.instance),
             session_encryption_key="ab" * 32 if self.provisioned else None,
             cas_version="0.1.0 (test)",
             provisioning_cas_owner_certificate_chain=None,

@@ -10,10 +10,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cli_fake_cas import Cli, FakeCas, Result, platform  # noqa: E402
+from cli_fake_cas import Cli, FakeCas, Result, platform
 
-from scone.cli.main import main  # noqa: E402
-from scone.tee.simulation import SimulatedPlatform  # noqa: E402
+from scone.cli.main import main
+from scone.tee.simulation import SimulatedPlatform
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +40,7 @@ def root_pem(tmp_path: Path, machine: SimulatedPlatform) -> Path:
 
 
 @pytest.fixture
-def scone(
-    state: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Cli:
+def scone(state: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.setenv("SCONE_CLI_CONFIG", str(state))
     monkeypatch.setenv("SCONE_CLI_RETRIES", "0")
 

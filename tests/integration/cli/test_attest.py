@@ -36,7 +36,8 @@ def test_attesting_says_version_platform_and_that_it_is_simulated_on_stderr(
     assert lines[0] == "Version of attested CAS: 0.1.0 (test)"
     assert lines[1] == f"Platform of attested CAS: {machine.platform_id}"
     assert lines[2].startswith(f"SIMULATED CAS {cas.address}: ")
-    assert lines[3].startswith("Note: ") and cas.keys.cas_key_hash in lines[3]
+    assert lines[3].startswith("Note: ")
+    assert cas.keys.cas_key_hash in lines[3]
     assert len(lines) == 4
 
 
@@ -55,9 +56,7 @@ def test_nothing_of_the_user_is_shown_to_a_cas_that_is_being_attested(attested: 
     assert attested.requests == []  # cleared by the fixture
 
 
-def test_attestation_sends_no_client_certificate(
-    scone: Cli, cas: FakeCas, root_pem: Path
-) -> None:
+def test_attestation_sends_no_client_certificate(scone: Cli, cas: FakeCas, root_pem: Path) -> None:
     scone("cas", "attest", cas.address, "--only_for_testing-simulation", str(root_pem))
     assert [request.path for request in cas.requests] == ["/v1/attest"]
     assert cas.requests[0].peer_spki_der is None
@@ -91,7 +90,14 @@ def test_the_measurement_may_stand_anywhere(
     simulation = ["--only_for_testing-simulation", str(root_pem)]
     arguments = {
         "last": [cas.address, *simulation, MRENCLAVE.hex()],
-        "option": [*simulation, cas.address, "--mrenclave", "00" * 32, "--mrenclave", MRENCLAVE.hex()],
+        "option": [
+            *simulation,
+            cas.address,
+            "--mrenclave",
+            "00" * 32,
+            "--mrenclave",
+            MRENCLAVE.hex(),
+        ],
         "before options": [cas.address, MRENCLAVE.hex(), *simulation],
     }[position]
     assert scone("cas", "attest", *arguments).code == 0
@@ -150,7 +156,8 @@ def test_hostile_answers_are_refused_and_change_nothing(
     result = scone("cas", "attest", cas.address, "--only_for_testing-simulation", str(root_pem))
     assert (result.code, result.out) == (code, "")
     assert text in result.err
-    assert "Traceback" not in result.err and "internal error" not in result.err
+    assert "Traceback" not in result.err
+    assert "internal error" not in result.err
     assert state.read_bytes() == before
 
 
@@ -160,7 +167,8 @@ def test_an_unprovisioned_cas_is_refused_unless_allowed(
     cas.provisioned = False
     arguments = ["cas", "attest", cas.address, "--only_for_testing-simulation", str(root_pem)]
     refused = scone(*arguments)
-    assert refused.code == 4 and "not provisioned" in refused.err
+    assert refused.code == 4
+    assert "not provisioned" in refused.err
     for spelling in (
         "--only_for_testing_allow-unprovisioned-cas",
         "--only_for_testing-allow-unprovisioned-cas",
@@ -172,7 +180,8 @@ def test_an_injected_database_key_needs_consent(scone: Cli, cas: FakeCas, root_p
     cas.origin = "injected"
     arguments = ["cas", "attest", cas.address, "--only_for_testing-simulation", str(root_pem)]
     refused = scone(*arguments)
-    assert refused.code == 4 and "--allow-cas-owner-secret-access" in refused.err
+    assert refused.code == 4
+    assert "--allow-cas-owner-secret-access" in refused.err
     assert scone(*arguments, "--allow-cas-owner-secret-access").code == 0
 
 
@@ -201,7 +210,8 @@ def test_another_cas_key_that_the_user_states_replaces_the_old_one(
         "cas", "attest", attested.address, "-c", attested.keys.cas_key_hash,
         "--only_for_testing-simulation", str(root_pem),
     )  # fmt: skip
-    assert result.code == 0 and "Warning: the CAS" in result.err
+    assert result.code == 0
+    assert "Warning: the CAS" in result.err
     assert scone("cas", "version").out == "0.1.0 (test)\n"
 
 
@@ -213,9 +223,7 @@ def test_another_software_key_under_the_same_cas_key_says_attest_again(
     assert refused.code == 4
     assert f"attest it again: scone cas attest {attested.address}" in refused.err
     assert attested.requests == []
-    again = scone(
-        "cas", "attest", attested.address, "--only_for_testing-simulation", str(root_pem)
-    )
+    again = scone("cas", "attest", attested.address, "--only_for_testing-simulation", str(root_pem))
     assert again.code == 0
     assert scone("cas", "version").code == 0
 
@@ -240,7 +248,8 @@ def test_a_lower_isvsvn_is_refused(scone: Cli, attested: FakeCas, root_pem: Path
     assert scone("cas", "attest", attested.address, *simulation).code == 0
     attested.identity = replace(attested.identity, isvsvn=2)
     result = scone("cas", "attest", attested.address, *simulation)
-    assert result.code == 4 and "expected at least ISVSVN 3" in result.err
+    assert result.code == 4
+    assert "expected at least ISVSVN 3" in result.err
 
 
 def test_platforms_are_pinned_printed_and_a_change_is_warned_about(
@@ -253,9 +262,11 @@ def test_platforms_are_pinned_printed_and_a_change_is_warned_about(
     other = SimulatedPlatform.generate(machine.vendor, now())
     attested.platform = other
     refused = scone("cas", "attest", attested.address, *simulation, *pinned)
-    assert refused.code == 4 and "Unexpected platform" in refused.err
+    assert refused.code == 4
+    assert "Unexpected platform" in refused.err
     moved = scone("cas", "attest", attested.address, *simulation)
-    assert moved.code == 0 and "another platform than before" in moved.err
+    assert moved.code == 0
+    assert "another platform than before" in moved.err
 
 
 def test_an_offline_report_is_attested_without_a_connection(
@@ -281,7 +292,8 @@ def test_json_prints_the_facts(scone: Cli, cas: FakeCas, root_pem: Path) -> None
     )
     facts = json.loads(result.out)
     assert facts["cas_key_hash"] == cas.keys.cas_key_hash
-    assert facts["simulated"] is True and facts["default"] is True
+    assert facts["simulated"] is True
+    assert facts["default"] is True
     assert facts["tcb_status"] == "UpToDate"
 
 
@@ -312,11 +324,16 @@ def test_identification_shows_hashes_and_certificates(scone: Cli, attested: Fake
 
 def test_commands_need_an_attested_cas(scone: Cli, cas: FakeCas) -> None:
     result = scone("cas", "version", "--cas", cas.address)
-    assert result.code == 1 and "was not attested" in result.err
+    assert result.code == 1
+    assert "was not attested" in result.err
     assert scone("session", "read", "x").code == 1
     assert cas.requests == []
     unverified = scone(
-        "cas", "version", "--cas", cas.address, "--only_for_testing-disable-attestation-verification"
+        "cas",
+        "version",
+        "--cas",
+        cas.address,
+        "--only_for_testing-disable-attestation-verification",
     )
     assert unverified.code == 0
     assert unverified.err.startswith(f"UNVERIFIED CAS {cas.address}: ")

@@ -39,20 +39,19 @@ Provision = Callable[..., Result]
 
 @pytest.fixture
 def provision(scone: Cli, cas: FakeCas, config: Path, token: Path, root_pem: Path) -> Provision:
-    """`scone cas provision ... with-attestation`, as the demo runs it; keywords replace parts."""
+    """`scone cas provision ... with-attestation`, as the demo runs it; arguments replace parts."""
     cas.provisioned = False
     first_hash = cas.keys.cas_key_hash
 
-    def run(*more: str, with_: tuple[str, ...] = (), **changed: str) -> Result:
-        options = {
-            "-c": first_hash,
-            "--token": f"@{token}",
-            "--config-file": str(config),
-        } | {f"--{name}".replace("--c", "-c", 1) if name == "c" else f"--{name}": value for name, value in changed.items()}
-        flat = [item for pair in options.items() for item in pair]
+    def run(
+        *more: str,
+        c: str = first_hash,
+        token: str = f"@{token}",
+        config_file: str = str(config),
+    ) -> Result:
         return scone(
-            "cas", "provision", cas.address, *flat, *more, "with-attestation",
-            "--only_for_testing-simulation", str(root_pem), *with_,
+            "cas", "provision", cas.address, "-c", c, "--token", token, "--config-file", config_file,
+            *more, "with-attestation", "--only_for_testing-simulation", str(root_pem),
         )  # fmt: skip
 
     return run
@@ -77,7 +76,8 @@ def test_provisioning_claims_attests_again_and_stores_the_cas(
         "This command will provision and claim ownership of a CAS.\n    The ownership will be bound"
     )
     assert cas.paths == ["GET /v1/attest", "POST /v1/provision", "GET /v1/attest"]
-    assert cas.requests[0].peer_spki_der is None and cas.requests[1].peer_spki_der is not None
+    assert cas.requests[0].peer_spki_der is None
+    assert cas.requests[1].peer_spki_der is not None
     assert cas.requests[0].query["nonce"] != cas.requests[2].query["nonce"]
     assert cas.keys != first
     assert scone("cas", "list").out == f"* {cas.address}: {cas.url} SIMULATED\n"
@@ -157,7 +157,7 @@ def test_a_cas_that_changes_its_key_between_evidence_and_claim_gets_no_byte(
     def attest_then_swap(request: Request) -> Response:
         document = honest(request.query["nonce"])
         cas.tls_keys = Keys.make()  # the next connection ends elsewhere
-        return Response(200, document, (("connection-closes", "no"),))
+        return Response(200, document)
 
     cas.override["GET /v1/attest"] = attest_then_swap
     result = provision()
@@ -196,7 +196,8 @@ def test_a_second_claim_is_refused(
     assert "provisioned, and not by this request" in result.err
     assert len(posts(cas)) == 1
     current = provision(c=cas.keys.cas_key_hash)
-    assert current.code == 1 and len(posts(cas)) == 1
+    assert current.code == 1
+    assert len(posts(cas)) == 1
 
 
 def test_a_retry_after_a_crash_recognises_its_own_claim_and_sends_nothing_again(
@@ -209,7 +210,8 @@ def test_a_retry_after_a_crash_recognises_its_own_claim_and_sends_nothing_again(
     cas.requests.clear()
     again = provision()
     assert again.code == 0
-    assert again.out.endswith(DONE) and cas.keys.cas_key_hash in again.out
+    assert again.out.endswith(DONE)
+    assert cas.keys.cas_key_hash in again.out
     assert "nothing was sent again" in again.err
     assert cas.paths == ["GET /v1/attest"]
     assert scone("cas", "list").out.startswith(f"* {cas.address}: ")
@@ -230,7 +232,8 @@ def test_a_receipt_for_another_cas_key_is_refused(provision: Provision, cas: Fak
     assert provision().code == 0
     cas.keys = Keys.make()  # a thief of the receipt
     result = provision()
-    assert result.code == 1 and "the signature is not valid" in result.err
+    assert result.code == 1
+    assert "the signature is not valid" in result.err
 
 
 def test_a_lost_answer_is_made_up_for_by_the_receipt(provision: Provision, cas: FakeCas) -> None:
@@ -254,7 +257,8 @@ def test_an_answer_without_effect_is_not_believed(
 
     cas.override["POST /v1/provision"] = pretend
     result = provision()
-    assert result.code == 4 and DONE not in result.out
+    assert result.code == 4
+    assert DONE not in result.out
     assert scone("cas", "list").out == ""
 
 
@@ -287,9 +291,10 @@ def test_a_wrong_configuration_is_told_with_its_line_before_anything_is_sent(
 ) -> None:
     path = tmp_path / "owner.yaml"
     path.write_text("api_identity:\n  comon_name: x\n")
-    result = provision(**{"config-file": str(path)})
+    result = provision(config_file=str(path))
     assert result.code == 1
-    assert "did you mean common_name" in result.err and "line 2" in result.err
+    assert "did you mean common_name" in result.err
+    assert "line 2" in result.err
     assert cas.requests == []
 
 
@@ -310,9 +315,11 @@ def test_without_attestation_only_the_key_is_checked_and_nothing_is_stored(
     arguments = ["--token", f"@{token}", "--config-file", str(config)]
     last = "only_for_testing-without-attestation"
     wrong = scone("cas", "provision", cas.address, "-c", Keys.make().cas_key_hash, *arguments, last)
-    assert wrong.code == 4 and cas.requests == []
+    assert wrong.code == 4
+    assert cas.requests == []
     result = scone("cas", "provision", cas.address, "-c", cas.keys.cas_key_hash, *arguments, last)
-    assert result.code == 0 and result.out.endswith(DONE)
+    assert result.code == 0
+    assert result.out.endswith(DONE)
     assert f"UNVERIFIED CAS {cas.address}" in result.err
     assert scone("cas", "list").out == ""
 

@@ -45,7 +45,8 @@ def test_the_pages_two_files_run_through_its_commands(
     variable = ["-e", f"NGINX_MRENCLAVE={MEASUREMENT}"]
     assert scone("cas", "session", "check", first).code == 0
     created = scone("session", "create", first)
-    assert created.code == 0 and is_hash(created.out)
+    assert created.code == 0
+    assert is_hash(created.out)
     again = scone("session", "create", "--cas", attested.address, first)
     assert again.code == 1
     assert again.err.splitlines()[-3:] == [
@@ -54,7 +55,9 @@ def test_the_pages_two_files_run_through_its_commands(
         "Caused by: Session already exists, please specify predecessor hash",
     ]
     updated = scone("cas", "session", "update", *variable, second)
-    assert updated.code == 0 and is_hash(updated.out) and updated.out != created.out
+    assert updated.code == 0
+    assert is_hash(updated.out)
+    assert updated.out != created.out
     text = scone("session", "read", "my-example-session")
     assert f"predecessor: {created.out.strip()}" in text.out
     verified = scone("cas", "session", "verify", *variable, second)
@@ -122,7 +125,8 @@ def test_values_come_from_options_before_the_environment(
     path.write_text(MEASUREMENT + "\n")
     read = scone("session", "check", "-e", f"NGINX_MRENCLAVE=@{path}", second)
     assert read.out == given.out
-    assert "visible to all users" not in read.err and "visible to all users" in given.err
+    assert "visible to all users" not in read.err
+    assert "visible to all users" in given.err
 
 
 @pytest.mark.parametrize("given", ["secret-without-equals", "1X=secret", "=secret", "A-B=secret"])
@@ -141,7 +145,8 @@ def test_update_of_an_absent_session_fails_and_creates_nothing(
     scone: Cli, attested: FakeCas, first: str, tmp_path: Path
 ) -> None:
     result = scone("session", "update", first)
-    assert result.code == 1 and "Session not found" in result.err
+    assert result.code == 1
+    assert "Session not found" in result.err
     path = tmp_path / "with-predecessor.yml"
     path.write_text(SHARED["first"].replace("~", "ab" * 32))
     assert scone("session", "update", str(path)).code == 1
@@ -157,12 +162,11 @@ def test_create_with_the_predecessor_updates(
     path.write_text(SHARED["first"].replace("~", created))
     assert scone("session", "create", str(path)).code == 0
     stale = scone("session", "create", str(path))
-    assert stale.code == 1 and "409 Conflict" in stale.err
+    assert stale.code == 1
+    assert "409 Conflict" in stale.err
 
 
-def test_verify_says_what_differs(
-    scone: Cli, attested: FakeCas, first: str, second: str
-) -> None:
+def test_verify_says_what_differs(scone: Cli, attested: FakeCas, first: str, second: str) -> None:
     assert scone("session", "create", first).code == 0
     result = scone("session", "verify", "-e", f"NGINX_MRENCLAVE={MEASUREMENT}", second)
     assert (result.code, result.out) == (1, "")
@@ -188,7 +192,8 @@ def test_warnings_fail_before_anything_is_sent(
         '    ignore_advisories: "*"\n'
     )
     warned = scone("session", "check", str(path))
-    assert warned.code == 0 and warned.err.startswith("Warning: ")
+    assert warned.code == 0
+    assert warned.err.startswith("Warning: ")
     result = scone("session", "create", "--fail-on-warning", str(path))
     assert (result.code, result.out) == (1, "")
     assert attested.requests == []
@@ -207,7 +212,8 @@ def test_signed_and_encrypted_sessions_are_not_supported_yet(
     path = tmp_path / "signed.json"
     path.write_text(text)
     result = scone("session", "check", str(path))
-    assert result.code == 1 and "not supported by this version yet" in result.err
+    assert result.code == 1
+    assert "not supported by this version yet" in result.err
 
 
 @pytest.mark.parametrize(
@@ -231,7 +237,8 @@ def test_answers_that_are_no_hash_print_nothing_on_stdout(
     attested.override["POST /v1/sessions"] = lambda _: answer
     result = scone("session", "create", first)
     assert (result.code, result.out) == (code, "")
-    assert "Traceback" not in result.err and "internal error" not in result.err
+    assert "Traceback" not in result.err
+    assert "internal error" not in result.err
     assert sum(request.method == "POST" for request in attested.requests) == 1
 
 
@@ -268,11 +275,13 @@ def test_backups_are_registered_listed_and_withdrawn(
 ) -> None:
     with FakeCas(attested.platform, provisioned=False) as backup:
         wrong = scone("cas", "register-backup", backup.address, "--key-hash", "wrong")
-        assert wrong.code == 2 and backup.requests == []
+        assert wrong.code == 2
+        assert backup.requests == []
         other = scone(
             "cas", "register-backup", backup.address, "--key-hash", attested.keys.cas_key_hash
         )
-        assert other.code == 4 and not any("POST" in path for path in backup.paths)
+        assert other.code == 4
+        assert not any("POST" in path for path in backup.paths)
         result = scone(
             "cas", "register-backup", backup.address, "-CGS", "--key-hash", backup.keys.cas_key_hash
         )
@@ -280,9 +289,11 @@ def test_backups_are_registered_listed_and_withdrawn(
         sent = json.loads(next(r for r in backup.requests if r.method == "POST").body)
         assert sent == {"nonce": "11" * 16, "role": "backup"}
     body = json.loads(next(r for r in attested.requests if r.path == "/v1/backups").body)
-    assert body["public_key"] == "22" * 32 and body["nonce"] == "11" * 16
+    assert body["public_key"] == "22" * 32
+    assert body["nonce"] == "11" * 16
     listed = scone("cas", "list-backups")
-    assert listed.out.startswith("b1: ") and "ISVSVN 1 UpToDate" in listed.out
+    assert listed.out.startswith("b1: ")
+    assert "ISVSVN 1 UpToDate" in listed.out
     assert scone("cas", "unregister-backup", "b1").code == 0
     assert json.loads(scone("cas", "list-backups", "--json").out) == []
     assert scone("cas", "unregister-backup", "../x").code == 2
@@ -296,6 +307,7 @@ def test_a_backup_with_another_signer_is_refused_before_it_is_asked(
     with FakeCas(attested.platform, provisioned=False) as backup:
         backup.identity = replace(backup.identity, mrsigner=bytes(32))
         result = scone("cas", "register-backup", backup.address)
-        assert result.code == 4 and "Unexpected enclave signer" in result.err
+        assert result.code == 4
+        assert "Unexpected enclave signer" in result.err
         assert backup.paths == ["GET /v1/attest"]
     assert attested.requests == []

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from fakes.evidence import IDENTITY, platform, verified
 
+from fakes.evidence import IDENTITY, platform, verified
 from scone.attestation.appraise import (
     CATEGORIES,
     AcceptedEvidence,
@@ -70,7 +70,6 @@ class TestCas:
         machine = platform()
         anchor = dataclasses.replace(machine.anchor, simulated=False)
         from fakes.evidence import NOW, REPORT_DATA, collateral
-
         from scone.attestation.verify import verify
 
         found = verify(machine.quote(IDENTITY, REPORT_DATA), collateral(), [anchor], NOW)

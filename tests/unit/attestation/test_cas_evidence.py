@@ -9,6 +9,7 @@ import json
 from datetime import timedelta
 
 import pytest
+
 from fakes.evidence import (
     IDENTITY,
     NONCE,
@@ -20,7 +21,6 @@ from fakes.evidence import (
     platform,
     seeded,
 )
-
 from scone.attestation.appraise import CasPolicy, NotTrustedError
 from scone.attestation.cas_evidence import (
     CasDocument,

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from fakes.evidence import IDENTITY, NOW, REPORT_DATA, collateral, forge_quote, platform
 from forgeries import FORGERIES, MACHINE, genuine, run
 
+from fakes.evidence import IDENTITY, NOW, REPORT_DATA, collateral, forge_quote, platform
 from scone.attestation.collateral import Collateral
 from scone.attestation.intel import INTEL_SGX_ROOT_CA_DER
 from scone.attestation.sgx.quote import Quote

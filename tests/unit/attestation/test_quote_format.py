@@ -7,8 +7,8 @@ import json
 import struct
 
 import pytest
-from fakes.evidence import IDENTITY, REPORT_DATA, collateral, forge_quote, platform
 
+from fakes.evidence import IDENTITY, REPORT_DATA, collateral, forge_quote, platform
 from scone.attestation.certificates import parse_chain
 from scone.attestation.collateral import Collateral
 from scone.attestation.sgx import der, pck
@@ -36,7 +36,7 @@ class TestQuote:
         assert quote.qe_report_bytes == RAW[564:948]
 
     def test_every_length_but_the_right_one_is_refused(self):
-        for length in [*range(0, 1060), *range(len(RAW) - 40, len(RAW))]:
+        for length in [*range(1060), *range(len(RAW) - 40, len(RAW))]:
             with pytest.raises(MalformedError):
                 Quote.parse(RAW[:length])
         for behind in (b"\0", b"\n", b"\0" * 70, RAW):

@@ -104,3 +104,10 @@ def test_a_span_is_the_value_as_received():
     assert text[start:end] == '{"k":  [1, 2]}'
     assert value_span(text, "a", "none") is None
     assert value_span(text, "x", "data") == (16, 17)
+
+
+def test_raw_characters_are_those_of_json_and_not_of_yaml():
+    assert read_json('"\x7f\x85\ufffe"').text == "\x7f\x85\ufffe"
+    for text in ('"\x1f"', '"\ud800"', "\0"):
+        with pytest.raises(DocumentError):
+            read_json(text)

@@ -462,3 +462,14 @@ def test_pwd_is_absolute_and_names_are_unique():
     assert "each name once" in str(problems(SERVICE + "- {name: a, mrenclaves: [" + M + "]}\n"))
     assert "each name once" in str(problems(BASE + "images: [{name: i}, {name: i}]\n"))
     assert "either mrenclaves or attestation" in str(problems(SERVICE + f"  mrenclaves: [{M}]\n"))
+
+
+def test_a_session_that_grows_too_large_when_it_is_stored_is_refused():
+    content = "a\\u0001" * 130_000
+    text = BASE + f'images: [{{name: i, injection_files: [{{path: /a, content: "{content}"}}]}}]\n'
+    assert len(text) < 1024 * 1024
+    assert "1048576 bytes in canonical form" in str(problems(text.replace("\\u0001", "\\x01")))
+    lines = "a\n            " * 70_000
+    text = BASE + "images:\n- name: i\n  injection_files:\n  - path: /a\n    content: '$V'\n"
+    assert "in the value" not in str(problems(text, variables={"V": "\x01" * 200_000}))
+    assert read_session(text, variables={"V": lines}).session.images

@@ -245,7 +245,7 @@ MAC = "--- " + "A" * 43
     [
         b"",
         b"scone-key-store/v2\n" + DATA.split(b"\n", 1)[1],
-        DATA[:-200],
+        DATA[:300],
         DATA.replace(b"\n", b"\r\n"),
         header(GOOD[0], MAC),
         header(*GOOD),

@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from fakes.evidence import IDENTITY, NOW, REPORT_DATA
 
+from fakes.evidence import IDENTITY, NOW, REPORT_DATA
 from scone.attestation.verify import verify
 from scone.errors import MalformedError, StateError, UsageError
 from scone.tee.simulation import create, load

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fakes.evidence import IDENTITY, NOW, REPORT_DATA, platform, seeded, tee, vendor, verified
 
+from fakes.evidence import IDENTITY, NOW, REPORT_DATA, platform, seeded, tee, vendor, verified
 from scone import release
 from scone.attestation.intel import INTEL_SGX_ROOT_CA_DER
 from scone.attestation.sgx.quote import Quote

@@ -53,9 +53,15 @@ class _Provision(LazyGroup):
         at = next((n for n, argument in enumerate(args) if argument in self.entries), len(args))
         if not args:
             raise click.exceptions.NoArgsIsHelpError(ctx)
+        if args[0] == "help":
+            at = 0
         ctx.allow_interspersed_args = True
         ctx.allow_extra_args = False
+        # The help of a command is shown whether or not the options are complete.
+        given = ctx.resilient_parsing
+        ctx.resilient_parsing = given or at == 0 or not {"-h", "--help"}.isdisjoint(args[at:])
         rest = click.Command.parse_args(self, ctx, args[:at])
+        ctx.resilient_parsing = given
         if at == len(args) and not ctx.resilient_parsing:
             raise click.UsageError(f"missing command: {' or '.join(self.entries)}.", ctx)
         ctx._protected_args, ctx.args = args[at : at + 1], args[at + 1 :]  # noqa: SLF001 - as click.Group does
