@@ -68,13 +68,12 @@ class Story:
             self.environment[name] = value
             print(f"$ export {name}={shlex.quote(value)}", flush=True)
 
-    def write(self, name: str, text: str, *, secret: bool = False) -> Path:
+    def write(self, name: str, text: str) -> Path:
         """Write a file as a reader would with a here-document."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        shown = "(the value stands on the console of the CAS)\n" if secret else text
-        print(f"$ cat > {name} <<'EOF'\n{shown}EOF", flush=True)
+        print(f"$ cat > {name} <<'EOF'\n{text}EOF", flush=True)
         return path
 
     def run(self, command: str, *, refused: str | None = None) -> str:

@@ -115,8 +115,7 @@ def test_one_byte_more_or_fewer_is_refused(at, byte):
 def test_altered_collateral_never_changes_what_is_verified(raw):
     try:
         found = verify(RAW, Collateral.parse(raw), [platform().anchor], NOW)
-    except SconeError as error:
-        assert isinstance(error, MalformedError | VerificationError)
+    except (MalformedError, VerificationError):
         return
     assert isinstance(found, VerifiedEvidence)
     assert found == GENUINE
@@ -172,8 +171,7 @@ def test_an_edited_document_is_the_same_or_refused(raw):
         found = accept_cas(
             document, CasPolicy(), nonce=NONCE, anchors=[platform().anchor], now=NOW, cache=CACHE
         )
-    except SconeError as error:
-        assert isinstance(error, MalformedError | VerificationError)
+    except (MalformedError, VerificationError):
         return
     assert found.cas == cas_evidence()
 

@@ -8,8 +8,6 @@ bytes are hashed first and read afterwards; no re-serialisation, no second copy.
 from __future__ import annotations
 
 import base64
-import binascii
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
@@ -17,20 +15,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, Self
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from scone.attestation.appraise import AcceptedEvidence, CasPolicy, appraise_cas
-from scone.attestation.certificates import Certificate, parse_chain, translated
+from scone.attestation.certificates import Certificate, parse_chain
 from scone.attestation.collateral import MAX_COLLATERAL_BYTES, Collateral
+from scone.attestation.receipt import Receipt, make_receipt, verify_receipt
 from scone.attestation.report_data import cas_report_data
 from scone.attestation.sgx.quote import MAX_QUOTE_BYTES
 from scone.attestation.strict_json import (
     JsonObject,
     JsonValue,
+    base64_of,
     bool_of,
+    bounded_text_of,
     decode,
     hex_of,
     int_of,
@@ -41,9 +41,6 @@ from scone.attestation.strict_json import (
     text_of,
 )
 from scone.attestation.verify import Anchor, VerificationCache, VerifiedEvidence, verify
-from scone.crypto.keyhash import key_hash
-from scone.crypto.keys import load_private_key
-from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError, UsageError, VerificationError
 
 MAX_DOCUMENT_BYTES: Final = MAX_COLLATERAL_BYTES + 64 * 1024
@@ -58,110 +55,18 @@ _MAX_SIGNATURE_BYTES: Final = 80
 _COUNTER_LIMIT: Final = 2**63 - 1
 _ECDSA_SHA256: Final = ec.ECDSA(hashes.SHA256())
 
+__all__ = [
+    "AcceptedCas",
+    "CasDocument",
+    "CasEvidence",
+    "Receipt",
+    "accept_cas",
+    "build_document",
+    "make_receipt",
+    "verify_receipt",
+]
+
 Origin = Literal["generated", "injected"]
-
-
-# --- provisioning receipt ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The unprovisioned CAS's word on who claimed it, and which request did."""
-
-    unprovisioned_cas_key: bytes
-    request_sha256: bytes
-    owner_key: str
-    signature: bytes
-
-    def to_dict(self) -> dict[str, JsonValue]:
-        """The JSON object as published."""
-        return {
-            "unprovisioned_cas_key": base64.b64encode(self.unprovisioned_cas_key).decode(),
-            "request_sha256": self.request_sha256.hex(),
-            "owner_key": self.owner_key,
-            "signature": base64.b64encode(self.signature).decode(),
-        }
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, JsonValue], place: str = "receipt") -> Self:
-        """A receipt from its JSON object; unknown members are ignored.
-
-        Raises:
-            MalformedError: a missing member or one of another form.
-        """
-        return cls(
-            unprovisioned_cas_key=_base64(value, "unprovisioned_cas_key", place, _MAX_SPKI_BYTES),
-            request_sha256=hex_of(value, "request_sha256", place, 32),
-            owner_key=_text(value, "owner_key", place, 128),
-            signature=_base64(value, "signature", place, _MAX_SIGNATURE_BYTES),
-        )
-
-
-def _receipt_bytes(new_cas_spki: bytes, owner_spki: bytes, request_sha256: bytes) -> bytes:
-    return (
-        _RECEIPT_LABEL
-        + hashlib.sha256(new_cas_spki).digest()
-        + hashlib.sha256(owner_spki).digest()
-        + request_sha256
-    )
-
-
-def make_receipt(
-    unprovisioned_key: SecretBytes,
-    *,
-    unprovisioned_spki: bytes,
-    new_cas_spki: bytes,
-    owner_spki: bytes,
-    request_sha256: bytes,
-) -> Receipt:
-    """A receipt, signed by the key that the CAS had before the claim (PKCS#8 DER, P-256).
-
-    Raises:
-        MalformedError: not such a key.
-    """
-    key = load_private_key(unprovisioned_key)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise MalformedError("CAS key", "a P-256 key", "another kind")
-    signed = _receipt_bytes(new_cas_spki, owner_spki, request_sha256)
-    return Receipt(
-        unprovisioned_cas_key=unprovisioned_spki,
-        request_sha256=request_sha256,
-        owner_key=key_hash(owner_spki),
-        signature=key.sign(signed, _ECDSA_SHA256),
-    )
-
-
-def verify_receipt(
-    receipt: Receipt,
-    *,
-    new_cas_spki: bytes,
-    owner_spki: bytes,
-    request_sha256: bytes,
-    expected_old_key_hash: str,
-) -> None:
-    """The CAS that had the expected key was claimed by this owner with this request.
-
-    Raises:
-        VerificationError: another CAS, owner, request, or a signature that is not its.
-    """
-    if key_hash(receipt.unprovisioned_cas_key) != expected_old_key_hash:
-        raise VerificationError("provisioning receipt: of another CAS than the one expected")
-    if receipt.owner_key != key_hash(owner_spki):
-        raise VerificationError("provisioning receipt: another identity claimed the CAS")
-    if not hmac.compare_digest(receipt.request_sha256, request_sha256):
-        raise VerificationError("provisioning receipt: another request claimed the CAS")
-    with translated("provisioning receipt.unprovisioned_cas_key", "a P-256 public key"):
-        key = serialization.load_der_public_key(receipt.unprovisioned_cas_key)
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise VerificationError("provisioning receipt: not signed by a P-256 key")
-    try:
-        key.verify(
-            receipt.signature,
-            _receipt_bytes(new_cas_spki, owner_spki, request_sha256),
-            _ECDSA_SHA256,
-        )
-    except InvalidSignature as error:
-        raise VerificationError("provisioning receipt: the signature is not valid") from error
 
 
 # --- what a CAS says of itself -----------------------------------------------------------------
@@ -243,7 +148,7 @@ class CasEvidence:
         nonce = critical["nonce"]
         if nonce is not None:
             hex_of(critical, "nonce", place, NONCE_CHARACTERS // 2)
-            nonce = _text(critical, "nonce", place, NONCE_CHARACTERS)
+            nonce = bounded_text_of(critical, "nonce", place, NONCE_CHARACTERS)
         origin: Origin | None
         match critical["database_key_origin"]:
             case None:
@@ -257,7 +162,7 @@ class CasEvidence:
                     f"{place}.database_key_origin", "generated, injected or null", "another value"
                 )
         provisioned = bool_of(critical, "provisioned", place)
-        tee = _text(platform, "tee", f"{place}.platform", 32)
+        tee = bounded_text_of(platform, "tee", f"{place}.platform", 32)
         simulated = bool_of(platform, "simulated", f"{place}.platform")
         debug = bool_of(platform, "debug", f"{place}.platform")
         place = "additional_data.non_critical"
@@ -268,9 +173,9 @@ class CasEvidence:
             simulated=simulated,
             debug=debug,
             database_key_origin=origin,
-            cert_chain=_text(other, "cert_chain", place, _MAX_TEXT),
+            cert_chain=bounded_text_of(other, "cert_chain", place, _MAX_TEXT),
             session_encryption_key=_encryption_key(other, place),
-            cas_version=_text(other, "cas_version", place, 64),
+            cas_version=bounded_text_of(other, "cas_version", place, 64),
             provisioning_cas_owner_certificate_chain=_optional_text(
                 other, "provisioning_cas_owner_certificate_chain", place, _MAX_TEXT
             ),
@@ -334,7 +239,7 @@ class CasDocument:
         if text_of(proof, "type", "proof_data") != _PROOF_TYPE:
             raise MalformedError("proof_data.type", _PROOF_TYPE, repr(proof["type"])[:64])
         return cls(
-            quote=_base64(proof, "quote", "proof_data", MAX_QUOTE_BYTES),
+            quote=base64_of(proof, "quote", "proof_data", MAX_QUOTE_BYTES),
             collateral=Collateral.parse(
                 object_of(proof, "collateral", "proof_data"), "proof_data.collateral"
             ),
@@ -408,15 +313,8 @@ def _is_hex(text: str) -> bool:
     return all(character in "0123456789abcdefABCDEF" for character in text)
 
 
-def _text(value: Mapping[str, JsonValue], key: str, place: str, limit: int) -> str:
-    text = text_of(value, key, place)
-    if len(text) > limit:
-        raise MalformedError(f"{place}.{key}", f"at most {limit} characters", f"{len(text)}")
-    return text
-
-
 def _optional_text(value: JsonObject, key: str, place: str, limit: int) -> str | None:
-    return None if value.get(key) is None else _text(value, key, place, limit)
+    return None if value.get(key) is None else bounded_text_of(value, key, place, limit)
 
 
 def _encryption_key(value: JsonObject, place: str) -> str | None:
@@ -430,16 +328,3 @@ def _optional_receipt(value: JsonObject, place: str) -> Receipt | None:
         return None
     receipt = object_of(value, "provisioning_receipt", place)
     return Receipt.from_dict(receipt, f"{place}.provisioning_receipt")
-
-
-def _base64(value: Mapping[str, JsonValue], key: str, place: str, limit: int) -> bytes:
-    text = text_of(value, key, place)
-    if len(text) > (limit + 2) // 3 * 4:
-        raise MalformedError(f"{place}.{key}", f"at most {limit} bytes", "more")
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedError(f"{place}.{key}", "base64", "another text") from error
-    if base64.b64encode(raw).decode() != text:
-        raise MalformedError(f"{place}.{key}", "canonical base64", "another form")
-    return raw

@@ -6,6 +6,8 @@ decodes to exactly one text and back, so a span of the text is a span of the byt
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -231,3 +233,33 @@ def parse_hex(text: str, place: str, length: int | None = None) -> bytes:
         return bytes.fromhex(text)
     except ValueError as error:
         raise MalformedError(place, expected, "another text") from error
+
+
+def bounded_text_of(value: Mapping[str, JsonValue], key: str, place: str, limit: int) -> str:
+    """A member that is a string of at most `limit` characters.
+
+    Raises:
+        MalformedError: absent, of another type or longer.
+    """
+    text = text_of(value, key, place)
+    if len(text) > limit:
+        raise MalformedError(f"{place}.{key}", f"at most {limit} characters", f"{len(text)}")
+    return text
+
+
+def base64_of(value: Mapping[str, JsonValue], key: str, place: str, limit: int) -> bytes:
+    """A member that is at most `limit` bytes in canonical base64.
+
+    Raises:
+        MalformedError: absent, of another type, longer or in another form.
+    """
+    text = text_of(value, key, place)
+    if len(text) > (limit + 2) // 3 * 4:
+        raise MalformedError(f"{place}.{key}", f"at most {limit} bytes", "more")
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedError(f"{place}.{key}", "base64", "another text") from error
+    if base64.b64encode(raw).decode() != text:
+        raise MalformedError(f"{place}.{key}", "canonical base64", "another form")
+    return raw

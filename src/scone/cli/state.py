@@ -3,8 +3,8 @@
 SCONE's keys (`default_cas`, `identity`, `cas_db` with `url` and `chain`), our own beside
 them, unknown ones kept. Readers take no lock: the file is replaced as a whole. Changes
 are read-modify-write under a lock on a file beside it, so that concurrent runs lose
-nothing. What cannot be read is never overwritten. docs/formats and the reference say what
-whoever has the file can do: act as this user.
+nothing. What cannot be read is never overwritten. What whoever has the file can do stands in
+the help of `scone self` (docs/reference/cli.md): act as this user.
 """
 
 from __future__ import annotations

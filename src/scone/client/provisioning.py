@@ -70,7 +70,7 @@ def provision_cas(
 ) -> Claimed:
     """Attest a CAS, claim it, attest it again with its new keys.
 
-    `policy.cas_key_hash` is the key that the console shows. `on_trusted` is told when the CAS
+    `policy.cas_key_hash` is the key that the console shows. `on_trusted` is called when the CAS
     has proved itself, before anything leaves.
 
     Raises:
@@ -94,6 +94,7 @@ def provision_cas(
     body = claim.body
     if found.accepted.cas.provisioned:
         _check_own(found, claim, body, expected)
+        on_trusted(found)
         return _claimed(found, claim, remembered, recovered=True)
     _check_console(found.known, policy)
     on_trusted(found)

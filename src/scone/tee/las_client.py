@@ -146,6 +146,12 @@ class LasTee:
             text_of(answer, "version", _PLACE),
         )
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the connection; the next call opens another."""
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -150,15 +151,15 @@ def read_shebang(program: OpenedProgram) -> Shebang | None:
         text = line.decode("utf-8").strip(" \t")
     except UnicodeDecodeError as error:
         raise UsageError(f"{program.path}: expected a #! line in UTF-8") from error
-    interpreter, _, argument = text.replace("\t", " ").partition(" ")
-    if not interpreter.startswith("/") or not text.isprintable():
+    interpreter, *argument = re.split(r"[ \t]+", text, maxsplit=1)
+    if not interpreter.startswith("/") or not text.replace("\t", " ").isprintable():
         raise UsageError(f"{program.path}: expected an absolute path in the #! line")
     if interpreter.rpartition("/")[2] == "env":
         raise UsageError(
             f"{program.path}: which program env starts is not known when it is measured",
             hint="name the interpreter in the #! line by its path",
         )
-    return Shebang(interpreter, argument.strip() or None)
+    return Shebang(interpreter, argument[0] if argument else None)
 
 
 def _open(path: str) -> OpenedProgram:

@@ -14,8 +14,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, cast
 
-from OpenSSL import SSL
-
 from scone.errors import ForbiddenError, StateError
 from scone.transport.http import Request, Response, encode_response, error_response
 from scone.transport.http_parser import (
@@ -26,15 +24,16 @@ from scone.transport.http_parser import (
     RequestParser,
 )
 from scone.transport.limits import Limits
-from scone.transport.tls import Peer, peer_certificate
+from scone.transport.memory_tls import MemoryTls, TlsError
+from scone.transport.tls import Peer
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 _log: Final = logging.getLogger("scone.transport")
-_RECORD: Final = 16384  # RFC 8446, 5.1: the longest plaintext of a record
 _SLICE: Final = 65536  # encrypted in one go
 _TURN: Final = 4 * _SLICE  # sent in one turn of the event loop
 _UNREAD: Final = 65536  # ciphertext kept while a request is being handled
+_NEVER: Final = float("inf")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -76,8 +75,8 @@ class Owner(Protocol):
     def release(self, channel: Channel) -> None:
         """The connection and its request are over."""
 
-    def context(self) -> SSL.Context:
-        """The TLS context for a new connection."""
+    def new_tls(self) -> MemoryTls:
+        """The TLS end of a new connection."""
 
     def peer(self, certificate_der: bytes) -> Peer:
         """The identity in a client certificate."""
@@ -122,7 +121,7 @@ class Channel(asyncio.Protocol):
         self._blocked = False
         self._paused = False
         self.phase = Phase.CLOSED
-        self.deadline = float("inf")
+        self.deadline = _NEVER
 
     # The transport's side.
 
@@ -135,19 +134,18 @@ class Channel(asyncio.Protocol):
             self._transport.abort()
             return
         try:
-            self._tls = SSL.Connection(self._owner.context(), None)
+            self._tls = self._owner.new_tls()
         except StateError as error:
             _log.error("no connection is taken: %s", error)
             self._transport.abort()
             return
-        self._tls.set_accept_state()
         self._enter(Phase.HANDSHAKE, self._owner.limits.handshake_s)
 
     def data_received(self, data: bytes) -> None:
         """Ciphertext has arrived."""
         if self.phase in (Phase.LINGER, Phase.CLOSING, Phase.CLOSED):
             return
-        self._tls.bio_write(data)
+        self._tls.feed(data)
         if self.phase is Phase.HANDSHAKE and not self._handshake():
             return
         self._unread += len(data)
@@ -174,10 +172,11 @@ class Channel(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """The connection is gone; a running handler is left to finish what it changes."""
-        self._enter(Phase.CLOSED, None)
+        self.phase = Phase.CLOSED
         self._events.clear()
         self._out = memoryview(b"")
         if self._task is None:
+            self.deadline = _NEVER
             self._owner.release(self)
 
     # The server's side.
@@ -189,12 +188,10 @@ class Channel(asyncio.Protocol):
                 self._close()
             case Phase.READING:
                 self._refuse(ProtocolError(408, "limit", "the request took too long to arrive"))
-            case Phase.HANDLING:
-                self.deadline = float("inf")
+            case Phase.HANDLING | Phase.CLOSED:  # a handler outlives its client, not its time
+                self.deadline = _NEVER
                 if self._task is not None:
                     self._task.cancel("timeout")
-            case Phase.CLOSED:
-                self.deadline = float("inf")
             case _:
                 self._transport.abort()
 
@@ -214,21 +211,21 @@ class Channel(asyncio.Protocol):
 
     # Phases.
 
-    def _enter(self, phase: Phase, seconds: float | None) -> None:
+    def _enter(self, phase: Phase, seconds: float) -> None:
         self.phase = phase
-        self.deadline = float("inf") if seconds is None else self._owner.loop.time() + seconds
+        self.deadline = self._owner.loop.time() + seconds
 
     def _handshake(self) -> bool:
         try:
-            self._tls.do_handshake()
-        except SSL.WantReadError:
-            self._flush()
-            return False
-        except SSL.Error:
+            complete = self._tls.handshake()
+        except TlsError:
             self._flush()  # the alert
             self._close_transport()
             return False
-        certificate = peer_certificate(self._tls)
+        if not complete:
+            self._flush()
+            return False
+        certificate = self._tls.peer_certificate()
         if certificate is not None:
             try:
                 self._peer = self._owner.peer(certificate)
@@ -242,16 +239,16 @@ class Channel(asyncio.Protocol):
         fed = False
         while True:
             try:
-                data = self._tls.recv(_RECORD)
-            except SSL.WantReadError:
-                self._unread = 0
-                return fed
-            except SSL.ZeroReturnError:
-                self._close()
-                return True
-            except SSL.Error:
+                data = self._tls.read()
+            except TlsError:
                 self._flush()
                 self._close_transport()
+                return True
+            if data is None:
+                self._unread = 0
+                return fed
+            if not data:
+                self._close()
                 return True
             fed = True
             events = self._parser.feed(data)
@@ -297,7 +294,7 @@ class Channel(asyncio.Protocol):
             None if peer is None else peer.spki_der,
             None if peer is None else peer.certificate_der,
             self._address,
-            self._tls.export_keying_material,
+            self._tls.export,
         )
         keep_alive = parsed.keep_alive
         try:
@@ -345,11 +342,11 @@ class Channel(asyncio.Protocol):
                 return
             part = self._out[:_SLICE]
             try:
-                sent = self._tls.send(part)
+                sent = self._tls.write(part)
                 self._out = self._out[sent:]
                 if not self._out and self._close_after:
-                    self._tls.shutdown()
-            except SSL.Error:
+                    self._tls.close()
+            except TlsError:
                 self._transport.abort()
                 return
             self._flush()
@@ -386,8 +383,8 @@ class Channel(asyncio.Protocol):
 
     def _close(self) -> None:
         try:
-            self._tls.shutdown()
-        except SSL.Error:
+            self._tls.close()
+        except TlsError:
             self._transport.abort()
             return
         self._flush()
@@ -401,22 +398,16 @@ class Channel(asyncio.Protocol):
 
     def _send_at_once(self, data: bytes) -> None:
         try:
-            self._tls.send(data)
-        except SSL.Error:
+            self._tls.write(data)
+        except TlsError:
             self._transport.abort()
         else:
             self._flush()
 
     def _flush(self) -> None:
         """Hand what TLS has to say to the transport."""
-        while True:
-            try:
-                data = self._tls.bio_read(_SLICE)
-            except SSL.WantReadError:
-                return
+        for data in self._tls.output():
             self._transport.write(data)
-            if len(data) < _SLICE:
-                return
 
     def _regulate(self) -> None:
         """Read from the socket only what can be taken on."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import socket
 import time
 from collections import Counter
@@ -17,16 +16,14 @@ from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from typing import Any, Final, Self, TypeVar
 
-from OpenSSL import SSL
-
-from scone.transport.channel import Channel, Handler
+from scone.transport.channel import Channel, Handler, Phase
 from scone.transport.limits import Limits
+from scone.transport.memory_tls import MemoryTls
 from scone.transport.tls import Contexts, Peer, ServerTls, check_peer
 
 __all__ = ["Handler", "Limits", "Server", "ServerTls", "run", "serve"]
 
 T = TypeVar("T")
-_log: Final = logging.getLogger("scone.transport")
 _PEERS: Final = 1024  # certificates whose key is remembered
 _SWEEP_S: Final = 0.5
 
@@ -117,12 +114,22 @@ class Server:
     def admit(self, channel: Channel, address: str) -> bool:
         """Whether one more connection from there may be served."""
         key = _address_key(address)
-        full = len(self._channels) >= self.limits.connections
-        if self.stopping or full or self._per_address[key] >= self.limits.connections_per_address:
-            _log.debug("connection limit reached")
+        if self.stopping or self._per_address[key] >= self.limits.connections_per_address:
+            return False
+        if len(self._channels) >= self.limits.connections and not self._make_room():
             return False
         self._channels[channel] = key
         self._per_address[key] += 1
+        return True
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been idle longest, if there is one."""
+        idle = (channel for channel in self._channels if channel.phase is Phase.IDLE)
+        oldest = min(idle, key=lambda channel: channel.deadline, default=None)
+        if oldest is None:
+            return False
+        oldest.abort()
+        self.release(oldest)
         return True
 
     def release(self, channel: Channel) -> None:
@@ -136,13 +143,13 @@ class Server:
         if not self._channels:
             self._all_gone.set()
 
-    def context(self) -> SSL.Context:
-        """The TLS context for a new connection.
+    def new_tls(self) -> MemoryTls:
+        """The TLS end of a new connection.
 
         Raises:
             StateError: the TLS identity cannot be used.
         """
-        return self._contexts.current()
+        return MemoryTls(self._contexts.current(), server=True)
 
     def date(self) -> str:
         """The time as HTTP writes it (RFC 9110, 5.6.7), made once a second."""

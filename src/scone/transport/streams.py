@@ -19,10 +19,9 @@ from scone.errors import NetworkError, StateError
 from scone.transport.address import Address
 
 if TYPE_CHECKING:
-    from OpenSSL import SSL
+    from scone.transport.memory_tls import MemoryTls
 
 _READ: Final = 65536
-_RECORD: Final = 16384
 
 
 class Stream(Protocol):
@@ -121,101 +120,58 @@ def binding_stream(
         StateError: the identity cannot be used.
         OSError: the handshake failed.
     """
-    from OpenSSL import SSL
-
+    from scone.transport.memory_tls import MemoryTls
     from scone.transport.tls import client_context
 
-    tls = SSL.Connection(client_context(identity), None)
-    if not address.is_ip:
-        tls.set_tlsext_host_name(address.host.encode("ascii"))
-    tls.set_connect_state()
+    name = None if address.is_ip else address.host
+    tls = MemoryTls(client_context(identity), server=False, server_name=name)
     stream = _BindingStream(sock, tls)
     stream.handshake(deadline)
     return stream
 
 
 class _BindingStream:
-    """pyOpenSSL between two memory BIOs: a socket with a timeout would not block for it."""
+    """Memory BIOs, because a socket with a timeout would not block for OpenSSL."""
 
-    def __init__(self, sock: socket.socket, tls: SSL.Connection) -> None:
+    def __init__(self, sock: socket.socket, tls: MemoryTls) -> None:
         self._sock = sock
         self._tls = tls
         self.peer_chain_der: tuple[bytes, ...] = ()
 
     def handshake(self, deadline: float) -> None:
-        from OpenSSL import SSL, crypto
-
-        while True:
-            try:
-                self._tls.do_handshake()
-            except SSL.WantReadError:
+        try:
+            while not self._tls.handshake():
                 self._flush(deadline)
-                if not self._fill(deadline):
-                    raise ConnectionError("closed during the TLS handshake") from None
-            except SSL.Error as error:
-                self._flush(deadline)
-                raise ConnectionError(f"TLS handshake: {_reason(error)}") from error
-            else:
-                break
-        self._flush(deadline)
-        chain = self._tls.get_peer_cert_chain() or []
-        self.peer_chain_der = tuple(
-            crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate) for certificate in chain
-        )
+                self._fill(deadline, "closed during the TLS handshake")
+        finally:
+            self._flush(deadline)  # the last flight, or the alert
+        self.peer_chain_der = self._tls.peer_chain()
 
     def send(self, data: bytes, deadline: float) -> None:
-        from OpenSSL import SSL
-
         view = memoryview(data)
-        try:
-            while view:
-                view = view[self._tls.send(view[:_READ]) :]
-                self._flush(deadline)
-        except SSL.Error as error:
-            raise ConnectionError(f"TLS: {_reason(error)}") from error
+        while view:
+            view = view[self._tls.write(view[:_READ]) :]
+            self._flush(deadline)
 
     def receive(self, deadline: float) -> bytes:
-        from OpenSSL import SSL
-
-        while True:
-            try:
-                return self._tls.recv(_RECORD)
-            except SSL.WantReadError:
-                if not self._fill(deadline):
-                    raise ConnectionError("closed without a TLS close") from None
-            except SSL.ZeroReturnError:
-                return b""
-            except SSL.Error as error:
-                raise ConnectionError(f"TLS: {_reason(error)}") from error
+        while (data := self._tls.read()) is None:
+            self._fill(deadline, "closed without a TLS close")
+        return data
 
     def export(self, label: bytes, length: int) -> bytes:
-        return self._tls.export_keying_material(label, length)
+        return self._tls.export(label, length)
 
     def close(self) -> None:
         self._sock.close()
 
-    def _fill(self, deadline: float) -> bool:
+    def _fill(self, deadline: float, at_the_end: str) -> None:
         self._sock.settimeout(remaining(deadline))
         data = self._sock.recv(_READ)
-        if data:
-            self._tls.bio_write(data)
-        return bool(data)
+        if not data:
+            raise ConnectionError(at_the_end)
+        self._tls.feed(data)
 
     def _flush(self, deadline: float) -> None:
-        from OpenSSL import SSL
-
-        while True:
-            try:
-                data = self._tls.bio_read(_READ)
-            except SSL.WantReadError:
-                return
+        for data in self._tls.output():
             self._sock.settimeout(remaining(deadline))
             self._sock.sendall(data)
-
-
-def _reason(error: SSL.Error) -> str:
-    """OpenSSL's reason in words, without its file names."""
-    first = error.args[0] if error.args else None
-    if isinstance(first, list) and first and isinstance(first[0], tuple):
-        return str(first[0][-1])
-    return str(error.args[-1]) if error.args else type(error).__name__

@@ -73,14 +73,6 @@ def check_peer(certificate_der: bytes) -> Peer:
     raise ForbiddenError(f"{place}: expected {_KEYS}, got {found}")
 
 
-def peer_certificate(connection: SSL.Connection) -> bytes | None:
-    """The DER of the certificate that the other side proved to hold the key of."""
-    certificate = connection.get_peer_certificate()
-    if certificate is None:
-        return None
-    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-
-
 class Contexts:
     """The TLS context of the present identity, made anew when that changes."""
 

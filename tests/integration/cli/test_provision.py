@@ -213,6 +213,7 @@ def test_a_retry_after_a_crash_recognises_its_own_claim_and_sends_nothing_again(
     assert again.out.endswith(DONE)
     assert cas.keys.cas_key_hash in again.out
     assert "nothing was sent again" in again.err
+    assert f"SIMULATED CAS {cas.address}" in again.err
     assert cas.paths == ["GET /v1/attest"]
     assert scone("cas", "list").out.startswith(f"* {cas.address}: ")
 

@@ -72,3 +72,14 @@ def row_id(key: str, collection: str = "session") -> bytes:
 
 
 Spoil = Callable[[Path], None]
+
+
+def limit_pages(store: SqliteStore) -> None:
+    """From now on the disk is full, as far as SQLite is concerned."""
+
+    def limit(_: Transaction) -> None:
+        connection = store._database.connection
+        [pages] = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count={pages}")
+
+    store.transact(limit).result()

@@ -16,6 +16,7 @@ from store_case import (
     KEY,
     content,
     delete,
+    limit_pages,
     put,
     reopened,
     rows,
@@ -235,16 +236,6 @@ def test_a_closed_store_refuses_every_use(path: Path) -> None:
     ):
         with pytest.raises(StateError, match="the store is closed"):
             use()
-
-
-def limit_pages(store: SqliteStore) -> None:
-    """From now on the disk is full, as far as SQLite is concerned."""
-    connection = store._database.connection
-    store.transact(
-        lambda _: connection.execute(
-            f"PRAGMA max_page_count={connection.execute('PRAGMA page_count').fetchone()[0]}"
-        )
-    ).result()
 
 
 def test_a_failed_write_ends_the_store_and_loses_nothing_acknowledged(path: Path) -> None:

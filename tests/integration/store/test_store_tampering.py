@@ -24,7 +24,7 @@ from scone.cas.store.base import DatabaseIdentity
 from scone.cas.store.records import Record
 from scone.cas.store.sqlite import create_store, open_store
 from scone.crypto.secret import SecretBytes
-from scone.errors import IntegrityError, SconeError, StateError
+from scone.errors import IntegrityError, StateError
 
 
 @pytest.fixture
@@ -93,12 +93,12 @@ def twice(path: Path) -> None:
 
 
 def foreign_row(path: Path) -> None:
-    row = CODEC.seal_record(Record("session", "foreign", b"made by us once"), 6, lambda n: bytes(n))
+    row = CODEC.seal_record(Record("session", "foreign", b"made by us once"), 6, bytes)
     assert spoil(path, "INSERT INTO records VALUES (?, ?, ?, ?)", *row) == 1
 
 
 def exchange_row(path: Path) -> None:
-    row = CODEC.seal_record(Record("session", "b", b"made by us once"), 6, lambda n: bytes(n))
+    row = CODEC.seal_record(Record("session", "b", b"made by us once"), 6, bytes)
     sql = "UPDATE records SET commit_number = ?, tag = ?, data = ? WHERE id = ?"
     assert spoil(path, sql, row.commit_number, row.tag, row.data, row.id) == 1
 
@@ -249,7 +249,6 @@ AT_OPENING: list[tuple[str, Spoil, str]] = [
 def test_an_edited_database_is_not_opened(path: Path, spoiling: Spoil, reason: str) -> None:
     reopened(path).close()
     spoiling(path)
-    before = path.read_bytes()
     with pytest.raises(IntegrityError) as caught:
         reopened(path)
     assert reason in str(caught.value)
@@ -258,7 +257,6 @@ def test_an_edited_database_is_not_opened(path: Path, spoiling: Spoil, reason: s
     with pytest.raises(IntegrityError) as again:
         reopened(path)
     assert str(again.value) == str(caught.value)
-    assert before != b"" or path.stat().st_size >= 0
 
 
 def test_a_database_of_a_newer_version_is_refused_by_name(path: Path) -> None:
@@ -301,11 +299,15 @@ def test_claiming_the_expected_identity_does_not_help_a_foreign_database(
 WHEN_READ = [
     (
         "a flipped ciphertext",
-        "UPDATE records SET data = substr(data, 1, 99) || x'00' || substr(data, 101)",
+        "UPDATE records SET data = CAST(substr(data, 1, 99) || x'00' || substr(data, 101) AS BLOB)",
     ),
-    ("a nonce of zeros", "UPDATE records SET data = zeroblob(12) || substr(data, 13)"),
+    (
+        "a nonce of zeros",
+        "UPDATE records SET data = CAST(zeroblob(12) || substr(data, 13) AS BLOB)",
+    ),
     ("a ciphertext cut short", "UPDATE records SET data = substr(data, 1, 20)"),
     ("no ciphertext", "UPDATE records SET data = x''"),
+    ("a text that is no UTF-8", "UPDATE records SET data = CAST(data AS TEXT)"),
     ("a text", "UPDATE records SET data = 'text'"),
 ]
 
@@ -341,16 +343,29 @@ def test_two_swapped_ciphertexts_are_refused_when_they_are_read(path: Path) -> N
                 store.read("session", key)
 
 
-@pytest.mark.parametrize("keep", [0, 100, 4096, 8192, 12288, -4096, -1])
+@pytest.mark.parametrize("keep", [0, 100, 4096, 8192, 12288])
 def test_a_truncated_file_is_refused(path: Path, keep: int) -> None:
     data = path.read_bytes()
     assert len(data) > 5 * 4096
     path.write_bytes(data[:keep])
-    with pytest.raises(SconeError) as caught:
-        with reopened(path) as store:
-            for key in "abc":
-                assert store.read("session", key) is not None
-    assert isinstance(caught.value, IntegrityError)
+    with pytest.raises(IntegrityError):
+        reopened(path)
+
+
+def test_a_cut_anywhere_changes_no_answer_unnoticed(path: Path) -> None:
+    data = path.read_bytes()
+    with reopened(path) as store:
+        expected = content(store, "session", "cas")
+    refused = 0
+    sizes = range(len(data) - 1, 0, -509)
+    for size in sizes:
+        path.write_bytes(data[:size])
+        try:
+            with reopened(path) as store:
+                assert content(store, "session", "cas") == expected
+        except IntegrityError:
+            refused += 1
+    assert refused > len(sizes) // 2
 
 
 def test_a_flipped_bit_anywhere_changes_no_answer_unnoticed(path: Path) -> None:

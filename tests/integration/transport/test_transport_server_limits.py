@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import ssl
+import threading
 import time
 
 import pytest
@@ -99,6 +100,26 @@ def test_a_handler_that_takes_too_long_is_ended_with_503(loop_factory):
     assert ended == [True]
 
 
+def test_a_handler_whose_client_has_gone_has_the_same_time(loop_factory):
+    entered, ended = threading.Event(), threading.Event()
+
+    async def slow(_request):
+        entered.set()
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.set()
+        return Response(200)
+
+    limits = Limits(handler_s=0.5)
+    with running(slow, limits=limits, loop_factory=loop_factory) as server:
+        with raw_client(server.port) as sock:
+            sock.sendall(GET)
+            assert entered.wait(10)
+        assert ended.wait(10)
+        server.wait_until_free()
+
+
 async def large(_request):
     return Response(200, bytes(32 * 1024 * 1024), (("content-type", "x/y"),))
 
@@ -156,12 +177,42 @@ def test_an_address_has_a_limited_number_of_connections(loop_factory):
             assert read_response(again)[1] == b"ok"
 
 
-def test_all_addresses_together_have_a_limited_number_of_connections():
-    with running(ok, limits=Limits(connections=1)) as server, raw_client(server.port) as first:
+def test_all_connections_together_are_limited_and_a_busy_one_is_kept(loop_factory):
+    entered, leave = threading.Event(), threading.Event()
+
+    async def busy(_request):
+        entered.set()
+        await asyncio.to_thread(leave.wait, 20)
+        return Response(200, b"kept")
+
+    limits = Limits(connections=1)
+    with (
+        running(busy, limits=limits, loop_factory=loop_factory) as server,
+        raw_client(server.port) as first,
+    ):
+        first.sendall(GET)
+        assert entered.wait(10)
         with pytest.raises((ssl.SSLError, OSError)), raw_client(server.port):
             raise AssertionError("connected")
-        first.sendall(GET)
-        assert read_response(first)[1] == b"ok"
+        leave.set()
+        assert read_response(first)[1] == b"kept"
+
+
+def test_the_connection_that_was_idle_longest_makes_room(loop_factory):
+    limits = Limits(connections=2)
+    with (
+        running(ok, limits=limits, loop_factory=loop_factory) as server,
+        raw_client(server.port) as first,
+        raw_client(server.port) as second,
+    ):
+        for sock in (second, first):  # the second is idle for longer
+            sock.sendall(GET)
+            assert read_response(sock)[1] == b"ok"
+        with raw_client(server.port) as third:
+            for sock in (first, third):
+                sock.sendall(GET)
+                assert read_response(sock)[1] == b"ok"
+            assert second.recv(1) == b""
 
 
 def test_stopping_finishes_the_running_request_and_closes_idle_connections(loop_factory):

@@ -63,9 +63,7 @@ class TestCas:
     def test_the_default_accepts_the_development_signer_on_a_simulated_platform(self):
         assert appraise_cas(verified(), CasPolicy()).evidence == verified()
 
-    def test_the_default_on_hardware_is_the_release_signer_that_nobody_has(self, monkeypatch):
-        from scone.attestation import appraise
-
+    def test_the_default_on_hardware_is_the_release_signer_that_nobody_has(self):
         # A simulated root that claims to be hardware, as only a test can configure it.
         machine = platform()
         anchor = dataclasses.replace(machine.anchor, simulated=False)
@@ -76,7 +74,7 @@ class TestCas:
         error = refused(appraise_cas, found, CasPolicy())
         assert names(error) == ["mrsigner"]
         assert RELEASE_MRSIGNER.hex() in str(error)
-        assert appraise.RELEASE_MRSIGNER != DEVELOPMENT_MRSIGNER
+        assert RELEASE_MRSIGNER != DEVELOPMENT_MRSIGNER
 
     @pytest.mark.parametrize(
         ("change", "name"),
@@ -306,11 +304,13 @@ class TestServiceVariants:
         assert error.messages == (
             "The program enclave is not trustworthy",
             none,
-            f"{none}\n"
-            f"Error 1 of 2: Unexpected enclave measurement (MRENCLAVE, {MRENCLAVE}) - Expected"
-            f" {OTHER}\n"
-            f"Error 2 of 2: Unexpected enclave measurement (MRENCLAVE, {MRENCLAVE}) - Expected"
-            f" {other}",
+            "\n".join(
+                [
+                    none,
+                    f"Error 1 of 2: Unexpected enclave measurement (MRENCLAVE, {MRENCLAVE}) - Expected {OTHER}",
+                    f"Error 2 of 2: Unexpected enclave measurement (MRENCLAVE, {MRENCLAVE}) - Expected {other}",
+                ]
+            ),
         )
         assert error.hint == ""
 
@@ -447,14 +447,15 @@ class TestServicePlatform:
         url = "https://www.intel.com/content/www/us/en/security-center/advisory/INTEL-SA-00076"
         assert error.messages == (
             "The program enclave is not trustworthy",
-            "The enclave's TCB is not trustworthy\n"
-            "Security risks:\n"
-            "- The TCB is outdated and may be vulnerable (accepted with tolerate: [outdated-tcb])\n"
-            f"- See advisory INTEL-SA-00076 ({url}) (accepted with ignore_advisories:"
-            " [INTEL-SA-00076])",
-            "To accept the platform as it is, the session needs:"
-            " security.attestation.tolerate: [outdated-tcb], ignore_advisories: [INTEL-SA-00076]"
-            " (review it: attestation errors are not authenticated)",
+            "\n".join(
+                [
+                    "The enclave's TCB is not trustworthy",
+                    "Security risks:",
+                    "- The TCB is outdated and may be vulnerable (accepted with tolerate: [outdated-tcb])",
+                    f"- See advisory INTEL-SA-00076 ({url}) (accepted with ignore_advisories: [INTEL-SA-00076])",
+                ]
+            ),
+            "To accept the platform as it is, the session needs: security.attestation.tolerate: [outdated-tcb], ignore_advisories: [INTEL-SA-00076] (review it: attestation errors are not authenticated)",
         )
 
     def test_program_and_platform_are_refused_together(self):
@@ -524,3 +525,23 @@ class TestPeer:
         assert names(refused(appraise_peer, other, verified(), platforms=["INTEL_QE_ID:0"])) == [
             "platform"
         ]
+
+
+def test_only_the_appraisal_package_holds_its_proof():
+    from pathlib import Path
+
+    import scone
+
+    root = Path(scone.__file__).parent
+    users = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        if "PROOF" in path.read_text().replace("_PROOF_TYPE", "")
+    }
+    assert users == {
+        "attestation/verify.py",
+        "attestation/appraise/accepted.py",
+        "attestation/appraise/cas.py",
+        "attestation/appraise/peer.py",
+        "attestation/appraise/service.py",
+    }

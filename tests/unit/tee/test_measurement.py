@@ -197,6 +197,7 @@ def test_a_script_whose_interpreter_is_a_script_is_refused(tmp_path):
 def test_files_that_are_not_programs_are_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "plain").write_text("x")
+    (tmp_path / "p\udcff").write_text("x")
     shutil.copy("/bin/true", tmp_path / "setuid")
     (tmp_path / "setuid").chmod(0o4755)
     shutil.copy("/bin/true", tmp_path / "setgid")
@@ -209,7 +210,7 @@ def test_files_that_are_not_programs_are_not_opened(tmp_path):
         ("setuid", UsageError, "setuid or setgid"),
         ("setgid", UsageError, "setuid or setgid"),
         ("a\0b", UsageError, "expected a file that can be read"),
-        ("\udcff", UsageError, "not a path in UTF-8"),
+        ("p\udcff", UsageError, "not a path in UTF-8"),
     ]:
         with pytest.raises(kind, match=message):
             open_program(f"{tmp_path}/{name}")

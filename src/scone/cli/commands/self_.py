@@ -28,7 +28,12 @@ _ENTRIES = {
 
 @click.group("self", cls=LazyGroup, entries=_ENTRIES, context_settings=SETTINGS)
 def self_() -> None:
-    """Show the identity of this instance of the CLI; it is made on first use."""
+    """Show the identity of this instance of the CLI; it is made on first use.
+
+    The identity is in the config file. Whoever can read that file can act as this user at every
+    CAS: read and update the sessions that this identity may, and change what it owns. Whoever can
+    write it decides which CASes are trusted, and so who receives the next sessions.
+    """
 
 
 @click.command("show", context_settings=SETTINGS)

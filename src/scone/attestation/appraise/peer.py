@@ -1,0 +1,84 @@
+"""Another CAS that asks for our database key, as a backup or an upgrade."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scone.attestation.appraise.accepted import (
+    CATEGORIES,
+    CONFIGURATION,
+    DEBUG_MODE,
+    HARDENING,
+    NOT_TRUSTWORTHY,
+    OUTDATED,
+    PROOF,
+    AcceptedEvidence,
+    Clause,
+    NotTrustedError,
+    pinned_platform,
+    tcb_options,
+)
+from scone.attestation.verify import VerifiedEvidence
+
+
+def appraise_peer(
+    newcomer: VerifiedEvidence,
+    own: VerifiedEvidence,
+    *,
+    accept_outdated: bool = False,
+    accept_configuration: bool = False,
+    accept_sw_hardening: bool = False,
+    platforms: Sequence[str] = (),
+) -> AcceptedEvidence:
+    """The evidence of a CAS that may receive our database key.
+
+    It must have the same root, TEE kind, signer and product, at least our security version, be
+    non-debug unless we are debug, and its platform must not have a problem that ours does not
+    (`CATEGORIES`; a revoked one never).
+
+    Raises:
+        NotTrustedError: every requirement that it does not meet.
+    """
+    clauses: list[Clause] = []
+
+    def require(holds: bool, name: str, text: str) -> None:
+        if not holds:
+            clauses.append(Clause(name, text))
+
+    theirs, ours = newcomer.report, own.report
+    require(
+        newcomer.anchor == own.anchor,
+        "root",
+        f"Another root of trust ({newcomer.anchor.name}) - Expected {own.anchor.name}",
+    )
+    require(newcomer.tee == own.tee, "tee", f"Another TEE ({newcomer.tee}) - Expected {own.tee}")
+    require(own.debug or not newcomer.debug, "debug-mode", DEBUG_MODE)
+    require(
+        theirs.mrsigner == ours.mrsigner,
+        "mrsigner",
+        f"Unexpected enclave signer (MRSIGNER, {theirs.mrsigner.hex()})"
+        f" - Expected {ours.mrsigner.hex()}",
+    )
+    require(
+        theirs.isvprodid == ours.isvprodid,
+        "isvprodid",
+        f"Unexpected product ID (ISVPRODID, {theirs.isvprodid}) - Expected {ours.isvprodid}",
+    )
+    require(
+        theirs.isvsvn >= ours.isvsvn,
+        "isvsvn",
+        f"Security version too low (ISVSVN, {theirs.isvsvn}) - Expected at least {ours.isvsvn}",
+    )
+    has = CATEGORIES.get(own.tcb_status, frozenset())
+    clauses += tcb_options(
+        newcomer,
+        {
+            OUTDATED: accept_outdated or OUTDATED in has,
+            CONFIGURATION: accept_configuration or CONFIGURATION in has,
+            HARDENING: accept_sw_hardening or HARDENING in has,
+        },
+    )
+    clauses += pinned_platform(newcomer, platforms)
+    if clauses:
+        raise NotTrustedError([NOT_TRUSTWORTHY, *map(str, clauses)], clauses)
+    return AcceptedEvidence(newcomer, proof=PROOF)

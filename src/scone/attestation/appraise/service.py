@@ -1,0 +1,243 @@
+"""A service against its session: attestation variants, and what of its platform is tolerated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol
+
+from scone.attestation.appraise.accepted import (
+    CATEGORIES,
+    CONFIGURATION,
+    DEBUG_MODE,
+    NOT_TRUSTWORTHY,
+    OUTDATED,
+    PROBLEMS,
+    PROOF,
+    AcceptedEvidence,
+    Clause,
+    NotTrustedError,
+    revoked,
+    see,
+)
+from scone.attestation.sgx.tcb import TcbStatus
+from scone.attestation.verify import VerifiedEvidence
+
+_NONE_MET: Final = "None of the required enclave properties are met by the enclave"
+_NOT_ALL_MET: Final = "Not all of the required enclave properties are met by the enclave"
+
+# Documentation "Tolerating Hardware Attestation Issues": shortcuts for one advisory each, which
+# need no entry in ignore_advisories. Each excuses its own category only.
+_SHORTCUTS: Final = {
+    "hyperthreading": ("INTEL-SA-00233", CONFIGURATION),
+    "insecure-igpu": ("INTEL-SA-00219", CONFIGURATION),
+    "aepic-leak": ("INTEL-SA-00657", OUTDATED),
+}
+
+
+class SignerPolicy(Protocol):
+    """Who must have signed the program."""
+
+    @property
+    def mrsigner(self) -> str:
+        """64 hex digits."""
+        ...
+
+    @property
+    def isvprodid(self) -> int:
+        """Product number."""
+        ...
+
+    def admits_svn(self, isvsvn: int) -> bool:
+        """Whether this security version is among those meant."""
+        ...
+
+
+class VariantPolicy(Protocol):
+    """One way to be the service: all that is given must match."""
+
+    @property
+    def mrenclaves(self) -> tuple[str, ...]:
+        """Measurements of which one must match; empty: any."""
+        ...
+
+    @property
+    def signer(self) -> SignerPolicy | None:
+        """The signer, if one is required."""
+        ...
+
+
+class SecurityPolicy(Protocol):
+    """What of a service's platform is tolerated."""
+
+    @property
+    def tolerate(self) -> tuple[str, ...]:
+        """Names as in the session language."""
+        ...
+
+    @property
+    def ignore_advisories(self) -> tuple[str, ...] | Literal["*"]:
+        """Advisories, or all of them (with `debug-mode` tolerated only)."""
+        ...
+
+
+def appraise_service(
+    verified: VerifiedEvidence, variants: Sequence[VariantPolicy], security: SecurityPolicy
+) -> AcceptedEvidence:
+    """The evidence of a service, if one variant admits it and its platform is tolerated.
+
+    Raises:
+        NotTrustedError: every clause that failed, with the session text that would accept it.
+    """
+    failures = _Failures()
+    _check_variants(verified, variants, failures)
+    _check_debug(verified, security, failures)
+    _check_tcb(verified, security, failures)
+    if not failures.clauses:
+        return AcceptedEvidence(verified, proof=PROOF)
+    hint = failures.session_text(security)
+    chain = [NOT_TRUSTWORTHY, *failures.chain]
+    if hint:
+        chain.append(
+            f"To accept the platform as it is, the session needs: {hint} (review it: attestation"
+            " errors are not authenticated)"
+        )
+    raise NotTrustedError(chain, failures.clauses, hint=hint)
+
+
+@dataclass(slots=True)
+class _Failures:
+    """What failed so far, and what the session would have to say."""
+
+    chain: list[str] = field(default_factory=list)
+    clauses: list[Clause] = field(default_factory=list)
+    tolerate: set[str] = field(default_factory=set)
+    advisories: set[str] = field(default_factory=set)
+    hopeless: bool = False
+
+    def session_text(self, security: SecurityPolicy) -> str:
+        """The `security` section that accepts the platform; empty when none does."""
+        if self.hopeless or not (self.tolerate or self.advisories):
+            return ""
+        tolerate = ", ".join([*dict.fromkeys([*security.tolerate, *sorted(self.tolerate)])])
+        text = f"security.attestation.tolerate: [{tolerate}]"
+        if self.advisories:
+            listed = () if security.ignore_advisories == "*" else security.ignore_advisories
+            known = dict.fromkeys([*listed, *sorted(self.advisories)])
+            text += f", ignore_advisories: [{', '.join(known)}]"
+        return text
+
+
+def _check_variants(
+    verified: VerifiedEvidence, variants: Sequence[VariantPolicy], failures: _Failures
+) -> None:
+    texts: list[str] = []
+    clauses: list[Clause] = []
+    for variant in variants:
+        found = _variant(verified, variant)
+        if not found:
+            return
+        clauses += found
+        measured = [clause.text for clause in found if clause.name == "mrenclave"]
+        others = [clause.text for clause in found if clause.name != "mrenclave"]
+        if measured:
+            texts.append("\n".join([_NONE_MET, *_numbered(measured)]))
+        if others:
+            head = _NOT_ALL_MET if variant.mrenclaves else _NONE_MET
+            texts.append("\n".join([head, *_numbered(others)]))
+    if not variants:
+        clauses.append(Clause("attestation", "The service has no attestation variant"))
+        texts.append(clauses[0].text)
+    failures.clauses += clauses
+    failures.chain += [_NONE_MET, *texts]
+
+
+def _numbered(texts: Sequence[str]) -> list[str]:
+    return [f"Error {number} of {len(texts)}: {text}" for number, text in enumerate(texts, start=1)]
+
+
+def _variant(verified: VerifiedEvidence, variant: VariantPolicy) -> list[Clause]:
+    report = verified.report
+    found = report.mrenclave.hex()
+    clauses: list[Clause] = []
+    if not variant.mrenclaves and variant.signer is None:
+        return [Clause("attestation", "The attestation variant requires nothing")]
+    if variant.mrenclaves and found not in map(str.lower, variant.mrenclaves):
+        clauses += [
+            Clause(
+                "mrenclave",
+                f"Unexpected enclave measurement (MRENCLAVE, {found}) - Expected {wanted.lower()}",
+            )
+            for wanted in variant.mrenclaves
+        ]
+    signer = variant.signer
+    if signer is None:
+        return clauses
+    if report.mrsigner.hex() != signer.mrsigner.lower():
+        clauses.append(
+            Clause(
+                "mrsigner",
+                f"Unexpected enclave signer (MRSIGNER, {report.mrsigner.hex()}) - Expected"
+                f" {signer.mrsigner.lower()}",
+            )
+        )
+    if report.isvprodid != signer.isvprodid:
+        clauses.append(
+            Clause(
+                "isvprodid",
+                f"Unexpected product ID (ISVPRODID, {report.isvprodid}) - Expected"
+                f" {signer.isvprodid}",
+            )
+        )
+    if not signer.admits_svn(report.isvsvn):
+        clauses.append(Clause("isvsvn", f"Unexpected security version (ISVSVN, {report.isvsvn})"))
+    return clauses
+
+
+def _check_debug(verified: VerifiedEvidence, security: SecurityPolicy, failures: _Failures) -> None:
+    if not verified.debug or "debug-mode" in security.tolerate:
+        return
+    failures.clauses.append(Clause("debug-mode", DEBUG_MODE, "tolerate: [debug-mode]"))
+    failures.chain.append(DEBUG_MODE)
+    failures.tolerate.add("debug-mode")
+
+
+def _check_tcb(verified: VerifiedEvidence, security: SecurityPolicy, failures: _Failures) -> None:
+    if verified.tcb_status is TcbStatus.REVOKED:
+        failures.clauses.append(revoked())
+        failures.chain.append(revoked().text)
+        failures.hopeless = True
+        return
+    tolerated = set(security.tolerate)
+    shortcuts = {_SHORTCUTS[name] for name in tolerated & set(_SHORTCUTS)}
+    by_shortcut = {advisory for advisory, _ in shortcuts}
+    present = set(verified.advisories)
+    # A category is excused by shortcuts alone only where they explain every advisory and one
+    # of them is of that category: they do not excuse a quoting enclave that is out of date.
+    excused = (
+        {category for advisory, category in shortcuts if advisory in present}
+        if present and present <= by_shortcut
+        else set()
+    )
+    risks: list[str] = []
+
+    def fail(clause: Clause) -> None:
+        failures.clauses.append(clause)
+        risks.append(f"- {clause}")
+
+    if verified.smt and "hyperthreading" not in tolerated:
+        fail(Clause("hyperthreading", "Hyper-Threading is enabled", "tolerate: [hyperthreading]"))
+        failures.tolerate.add("hyperthreading")
+    for category in sorted(CATEGORIES[verified.tcb_status] - tolerated - excused):
+        fail(Clause(category, PROBLEMS[category], f"tolerate: [{category}]"))
+        failures.tolerate.add(category)
+    wildcard = security.ignore_advisories == "*" and "debug-mode" in tolerated
+    ignored = () if security.ignore_advisories == "*" else security.ignore_advisories
+    if not wildcard:
+        for advisory in sorted(present - by_shortcut - set(ignored)):
+            fail(Clause(advisory, see(advisory), f"ignore_advisories: [{advisory}]"))
+            failures.advisories.add(advisory)
+    if risks:
+        failures.chain.append(
+            "\n".join(["The enclave's TCB is not trustworthy", "Security risks:", *risks])
+        )

@@ -1,0 +1,131 @@
+"""The provisioning receipt: an unprovisioned CAS's word on who claimed it.
+
+Provisioning gives a CAS new keys. The key that it had before signs who did it and with
+which request, so that an owner whose answer was lost can prove that the claim was theirs
+(docs/formats/cas-attestation.md).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from scone.attestation.certificates import translated
+from scone.attestation.strict_json import JsonValue, base64_of, bounded_text_of, hex_of
+from scone.crypto.keyhash import key_hash
+from scone.crypto.keys import load_private_key
+from scone.crypto.secret import SecretBytes
+from scone.errors import MalformedError, VerificationError
+
+_RECEIPT_LABEL: Final = b"scone-provisioning-receipt-v1\0"
+_MAX_SPKI_BYTES: Final = 1024
+_MAX_SIGNATURE_BYTES: Final = 80
+_ECDSA_SHA256: Final = ec.ECDSA(hashes.SHA256())
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The unprovisioned CAS's word on who claimed it, and which request did."""
+
+    unprovisioned_cas_key: bytes
+    request_sha256: bytes
+    owner_key: str
+    signature: bytes
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """The JSON object as published."""
+        return {
+            "unprovisioned_cas_key": base64.b64encode(self.unprovisioned_cas_key).decode(),
+            "request_sha256": self.request_sha256.hex(),
+            "owner_key": self.owner_key,
+            "signature": base64.b64encode(self.signature).decode(),
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, JsonValue], place: str = "receipt") -> Self:
+        """A receipt from its JSON object; unknown members are ignored.
+
+        Raises:
+            MalformedError: a missing member or one of another form.
+        """
+        return cls(
+            unprovisioned_cas_key=base64_of(value, "unprovisioned_cas_key", place, _MAX_SPKI_BYTES),
+            request_sha256=hex_of(value, "request_sha256", place, 32),
+            owner_key=bounded_text_of(value, "owner_key", place, 128),
+            signature=base64_of(value, "signature", place, _MAX_SIGNATURE_BYTES),
+        )
+
+
+def _receipt_bytes(new_cas_spki: bytes, owner_spki: bytes, request_sha256: bytes) -> bytes:
+    return (
+        _RECEIPT_LABEL
+        + hashlib.sha256(new_cas_spki).digest()
+        + hashlib.sha256(owner_spki).digest()
+        + request_sha256
+    )
+
+
+def make_receipt(
+    unprovisioned_key: SecretBytes,
+    *,
+    unprovisioned_spki: bytes,
+    new_cas_spki: bytes,
+    owner_spki: bytes,
+    request_sha256: bytes,
+) -> Receipt:
+    """A receipt, signed by the key that the CAS had before the claim (PKCS#8 DER, P-256).
+
+    Raises:
+        MalformedError: not such a key.
+    """
+    key = load_private_key(unprovisioned_key)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise MalformedError("CAS key", "a P-256 key", "another kind")
+    signed = _receipt_bytes(new_cas_spki, owner_spki, request_sha256)
+    return Receipt(
+        unprovisioned_cas_key=unprovisioned_spki,
+        request_sha256=request_sha256,
+        owner_key=key_hash(owner_spki),
+        signature=key.sign(signed, _ECDSA_SHA256),
+    )
+
+
+def verify_receipt(
+    receipt: Receipt,
+    *,
+    new_cas_spki: bytes,
+    owner_spki: bytes,
+    request_sha256: bytes,
+    expected_old_key_hash: str,
+) -> None:
+    """The CAS that had the expected key was claimed by this owner with this request.
+
+    Raises:
+        VerificationError: another CAS, owner, request, or a signature that is not its.
+    """
+    if key_hash(receipt.unprovisioned_cas_key) != expected_old_key_hash:
+        raise VerificationError("provisioning receipt: of another CAS than the one expected")
+    if receipt.owner_key != key_hash(owner_spki):
+        raise VerificationError("provisioning receipt: another identity claimed the CAS")
+    if not hmac.compare_digest(receipt.request_sha256, request_sha256):
+        raise VerificationError("provisioning receipt: another request claimed the CAS")
+    with translated("provisioning receipt.unprovisioned_cas_key", "a P-256 public key"):
+        key = serialization.load_der_public_key(receipt.unprovisioned_cas_key)
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise VerificationError("provisioning receipt: not signed by a P-256 key")
+    try:
+        key.verify(
+            receipt.signature,
+            _receipt_bytes(new_cas_spki, owner_spki, request_sha256),
+            _ECDSA_SHA256,
+        )
+    except InvalidSignature as error:
+        raise VerificationError("provisioning receipt: the signature is not valid") from error
