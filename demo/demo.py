@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import search
@@ -48,9 +49,9 @@ def _platform(story: Story) -> None:
     )
     root = story.folder / "home/.cas/simulated-platform/root.pem"
     las = story.start("las --simulation", "las.log")
-    story.wait_for("the LAS is ready", lambda: (root.parent / "las.sock").exists(), las, "las.log")
+    story.wait_for("the LAS is ready", (root.parent / "las.sock").exists, las, "las.log")
     cas = story.start("cas --simulation -c cas.toml", "cas.log")
-    story.wait_for("the CAS is ready", lambda: listens(enclave_port), cas, "cas.log")
+    story.wait_for("the CAS is ready", partial(listens, enclave_port), cas, "cas.log")
     story.run("cat cas.log")
     story.export(
         CAS=f"localhost:{client_port}",
@@ -134,7 +135,7 @@ def _nothing_leaked(story: Story, service_pid: int) -> None:
         b"="
     )[2]
     names = {entry.partition(b"=")[0] for entry in environment if entry}
-    if names != {b"SERVER_SECRET"} or len(secret) != 32:  # noqa: PLR2004 - the size in the session
+    if names != {b"SERVER_SECRET"} or len(secret) != 32:
         raise StepFailed("the service's environment is not exactly what the session says")
     pem = Path(f"/proc/{service_pid}/root{story.environment['FILES']}/key.pem").read_bytes()
     body = _PEM.search(pem)
@@ -155,12 +156,12 @@ def _nothing_leaked(story: Story, service_pid: int) -> None:
         Path("/dev/shm"),
         Path("/var/log"),
         Path.home(),
-    ]  # noqa: S108
+    ]
     found, processes, files = search.find(
         values, folders=folders, since=story.started_at - 1, except_pids={service_pid}
     )
     print(f"searched {processes} command lines and environments, {files} files: {len(found)} found")
-    if found or processes < 2 or files < 5:  # noqa: PLR2004 - an empty search proves nothing
+    if found or processes < 2 or files < 5:
         raise StepFailed("; ".join(found) or "the search saw too little")
 
 

@@ -141,7 +141,11 @@ class _Read:
         dcap = self.table(tables.get("dcap"), "dcap", ("subscription_key",))
         key = self.string(dcap.get("subscription_key"), "dcap.subscription_key", r"[0-9a-fA-F]{32}")
         if key is not None:
-            self.warn(dcap["subscription_key"], "dcap", "has no effect yet: collateral comes with the evidence")
+            self.warn(
+                dcap["subscription_key"],
+                "dcap",
+                "has no effect yet: collateral comes with the evidence",
+            )
         if "ias" in tables:
             self.ias(tables["ias"])
         sessions = self.table(
@@ -161,7 +165,10 @@ class _Read:
             enclave_reconnect_timeout_s=self.duration(tables.get("enclave_reconnect_timeout")),
             root_create=self.root_create(sessions.get("root_create")),
             max_sessions_per_namespace=self.integer(
-                sessions, "sessions", "max_sessions_per_namespace", default.max_sessions_per_namespace
+                sessions,
+                "sessions",
+                "max_sessions_per_namespace",
+                default.max_sessions_per_namespace,
             ),
             max_bytes_per_namespace=self.integer(
                 sessions, "sessions", "max_bytes_per_namespace", default.max_bytes_per_namespace
@@ -206,7 +213,7 @@ class _Read:
     def alt_names(self, node: Node | None) -> tuple[str, ...]:
         if node is None:
             return ApiIdentity().alt_names
-        if not isinstance(node, Sequence) or len(node.items) > 100:  # noqa: PLR2004
+        if not isinstance(node, Sequence) or len(node.items) > 100:
             self.problem(node, "api_identity.alt_names", "a list of at most 100 names")
             return ()
         pattern = r"(?:\*\.)?[A-Za-z0-9_.:-]{1,253}"
@@ -220,9 +227,7 @@ class _Read:
         self.warn(node, "ias", "has no effect: Intel ended EPID attestation and its IAS")
 
     def audit_log(self, node: Node | None) -> Literal["disabled", "unsigned"]:
-        table = self.table(
-            node, "audit_log", ("mode", "sink", "url", "server_ca_certificate")
-        )
+        table = self.table(node, "audit_log", ("mode", "sink", "url", "server_ca_certificate"))
         mode = self.string(table.get("mode"), "audit_log.mode", "disabled|unsigned|signed")
         if mode == "signed":
             self.unsupported(table["mode"], "audit_log.mode", "signed")
@@ -262,7 +267,11 @@ class _Read:
             self.problem(node, path, "a single value")
             return None
         if not re.fullmatch(pattern, node.text):
-            shown = pattern.replace("|", " or ") if re.fullmatch(r"[a-z|]+", pattern) else f"a text of the form {pattern}"
+            shown = (
+                pattern.replace("|", " or ")
+                if re.fullmatch(r"[a-z|]+", pattern)
+                else f"a text of the form {pattern}"
+            )
             self.problem(node, path, shown)
             return None
         return node.text

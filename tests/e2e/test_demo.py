@@ -57,7 +57,9 @@ def test_a_step_that_fails_makes_the_demo_fail(tmp_path):
     copy = tmp_path / "demo"
     subprocess.run(["cp", "-r", ROOT / "demo", copy], check=True)
     text = (copy / "session.yml").read_text()
-    (copy / "session.yml").write_text(text.replace("mrenclave: $MRENCLAVE", f"mrenclave: {'0' * 64}"))
+    (copy / "session.yml").write_text(
+        text.replace("mrenclave: $MRENCLAVE", f"mrenclave: {'0' * 64}")
+    )
     done = subprocess.run(
         [sys.executable, "demo.py"], cwd=copy, capture_output=True, text=True, timeout=120
     )

@@ -52,9 +52,9 @@ def main() -> None:
         availability = _availability(arguments)
         status = run(_serve(availability, *_platform(arguments)))
     except SconeError as error:
-        print("Error: " + "\nCaused by: ".join(error.messages), file=sys.stderr)
+        sys.stderr.write("Error: " + "\nCaused by: ".join(error.messages) + "\n")
         if error.hint:
-            print(f"Hint: {error.hint}", file=sys.stderr)
+            sys.stderr.write(f"Hint: {error.hint}\n")
         status = 1
     except KeyboardInterrupt:
         status = 130

@@ -249,8 +249,6 @@ def _open_database(cas: Cas, key_store: OpenKeyStore) -> Provisioned:
         config = _config(store)
         software = _software(cas.platform, payload.identity)
         keys = load_keys(store, software, config.api_identity, cas.now())
-        if keys.cas_key_hash != payload.cas_key_hash:
-            raise IntegrityError("the database holds another CAS key than its key store names")
         if store.read("cas", f"instance-key:{software}") is None:
             store.transact(lambda records: store_instance(records, keys, software)).result()
         return _provisioned(cas, store, key_store, keys)
@@ -262,6 +260,8 @@ def _open_database(cas: Cas, key_store: OpenKeyStore) -> Provisioned:
 def _provisioned(
     cas: Cas, store: SqliteStore, key_store: OpenKeyStore, keys: CasKeys
 ) -> Provisioned:
+    if keys.cas_key_hash != key_store.payload.cas_key_hash:
+        raise IntegrityError("the database holds another CAS key than its key store names")
     config = _config(store)
     owner_spki = _needed(store, "owner-key")
     if key_hash(owner_spki) != key_store.payload.owner_key_hash:

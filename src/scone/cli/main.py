@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import Final
 
 import click
@@ -106,6 +107,8 @@ def scone(ctx: click.Context, config: str, output_path: str | None) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit status is returned."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
+        sys.stdout.reconfigure(encoding="utf-8")  # a session is the same bytes in every locale
     try:
         return _run(arguments)
     except SconeError as error:

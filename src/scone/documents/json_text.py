@@ -10,7 +10,14 @@ import re
 from bisect import bisect_right
 from typing import Final, cast
 
-from scone.documents.limits import MAX_DEPTH, NOT_IN_JSON, check_text, check_value, fail
+from scone.documents.limits import (
+    MAX_DEPTH,
+    MAX_JSON_NODES,
+    NOT_IN_JSON,
+    check_text,
+    check_value,
+    fail,
+)
 from scone.documents.tree import DocumentError, Mapping, Mark, Node, Scalar, Sequence, shown
 
 _SPACES: Final = frozenset(" \t\r\n")
@@ -56,6 +63,7 @@ class _Parser:
         self.span: tuple[int, int] | None = None
         self.lines = [0, *(found.end() for found in _LINE_END.finditer(text))]
         self.at = 0
+        self.left = MAX_JSON_NODES
 
     def document(self) -> Node:
         node = self.value(0, ())
@@ -86,6 +94,9 @@ class _Parser:
     def value(self, depth: int, path: tuple[str, ...] | None) -> Node:
         """One value; `path` is None where it cannot lead to the wanted one."""
         start = self.space()
+        self.left -= 1
+        if self.left < 0:
+            raise self.error(f"expected at most {MAX_JSON_NODES} values")
         node: Node
         if self.text.startswith(("{", "["), start):
             if depth == MAX_DEPTH:

@@ -11,6 +11,10 @@ from scone.documents.tree import DocumentError, Mark, Problem
 MAX_BYTES: Final = 1024 * 1024
 # The session language needs eight levels; recursion in readers stays harmless at 32.
 MAX_DEPTH: Final = 32
+# A node costs some 10 us: this bounds what a hostile document of one MiB may take to 0.3 s.
+MAX_NODES: Final = 20_000
+# The canonical form of a session is at most three times as many nodes as its YAML.
+MAX_JSON_NODES: Final = 3 * MAX_NODES
 
 # YAML 1.1, 5.1 (c-printable) without DEL and the C1 controls, and without surrogates.
 NOT_IN_YAML: Final = re.compile(

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from scone.documents.limits import MAX_DEPTH, check_text, check_value, fail, mark_at
+from scone.documents.limits import MAX_DEPTH, MAX_NODES, check_text, check_value, fail, mark_at
 from scone.documents.tree import Mapping, Mark, Node, Scalar, Sequence, Style, shown
 
 _STYLES: Final[dict[str | None, Style]] = {
@@ -84,8 +84,10 @@ def _build(events: Iterator[Any], source: str, *, escapes: bool) -> Node:
     stack: list[_Open] = []
     root: Node | None = None
     node: Node
-    for event in events:
+    for count, event in enumerate(events):
         kind = type(event)
+        if count > MAX_NODES:
+            raise fail(source, _mark(event), f"expected at most {MAX_NODES} values")
         if kind is yaml.ScalarEvent:
             if event.anchor is not None or event.tag is not None:
                 _refuse_extras(event, source)

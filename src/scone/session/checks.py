@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from scone.documents import Scalar
 from scone.errors import MalformedError
@@ -18,6 +18,10 @@ from scone.session.fields import formats_of
 from scone.session.model import Image, SecretSpec, Service
 from scone.session.placeholders import START, Placeholder, find
 from scone.session.versions import Version
+
+
+# Certificate chains in use have three or four; this also ends circles.
+_MAX_ISSUERS: Final = 8
 
 
 class _Named(Protocol):
@@ -107,19 +111,19 @@ def _certificate(
                 "expected an issuer whose private key is there to sign with",
                 f"give {issuer.name} its private_key",
             )
-        if issuer and _circular(parts, secret):
-            c.problem_at(f"{path}.issuer", "expected issuers that lead to a self-signed one")
+        if issuer and not _rooted(parts, secret):
+            message = f"expected at most {_MAX_ISSUERS} issuers, the last one self-signed"
+            c.problem_at(f"{path}.issuer", message)
     if secret.endpoint == "client" and secret.dns:
         c.problem_at(f"{path}.dns", "expected no dns with endpoint client", "use san")
 
 
-def _circular(parts: Parts, secret: SecretSpec) -> bool:
-    seen = {secret.name}
+def _rooted(parts: Parts, secret: SecretSpec) -> bool:
+    """Whether the issuers above a certificate end; a missing one is another problem."""
     at: SecretSpec | None = secret
-    while at is not None and at.issuer is not None:
-        if at.issuer in seen:
-            return at.issuer == secret.name
-        seen.add(at.issuer)
+    for _ in range(_MAX_ISSUERS + 1):
+        if at is None or at.issuer is None:
+            return True
         at = parts.by_name.get(at.issuer)
     return False
 

@@ -21,11 +21,11 @@ from scone.documents import (
     read_json,
     read_yaml,
 )
-from scone.documents.limits import MAX_BYTES
+from scone.documents.limits import MAX_BYTES, MAX_NODES
 from scone.documents.tree import Mapping
 from scone.errors import MalformedError
 from scone.session.advice import advise
-from scone.session.canonical import canonical_json
+from scone.session.canonical import Value, canonical_json, session_value
 from scone.session.checks import Parts, check
 from scone.session.collect import Collector
 from scone.session.fields import SESSION
@@ -39,9 +39,11 @@ from scone.session.read_services import read_services
 from scone.session.substitution import substitute
 from scone.session.versions import SUPPORTED, Version, parse_version
 
-# Escapes and defaults make a canonical or normal form at most some six times as long.
-_SURELY_SMALL: Final = 64 * 1024
-_RESERVED: Final = 64 * 1024
+# Escapes, indentation and defaults make a normal form at most some twelve times as long
+# and give it three times as many values: below this the limits cannot be met.
+_SURELY_SMALL: Final = 12 * 1024
+_RESERVED_BYTES: Final = 64 * 1024
+_RESERVED_NODES: Final = 16
 _HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -83,12 +85,30 @@ def read_session(
     if session is None or c.problems:
         raise document_error(c.in_order(), outer)
     if len(text) > _SURELY_SMALL or variables:
-        # What is accepted can be stored and read back, also with a predecessor and a creator.
-        for form, made in (("canonical", canonical_json(session)), ("normal", to_yaml(session))):
-            if len(made.encode()) > MAX_BYTES - _RESERVED:
-                c.problem(None, "", f"expected less than {MAX_BYTES} bytes in {form} form")
-                raise document_error(c.problems, outer)
+        _check_size(c, session)
+        if c.problems:
+            raise document_error(c.problems, outer)
     return Checked(session, tuple(c.warnings))
+
+
+def _check_size(c: Collector, session: Session) -> None:
+    """What is accepted can be stored and read back, also with a predecessor and a creator."""
+    if _count(session_value(session)) > MAX_NODES - _RESERVED_NODES:
+        c.problem(None, "", f"expected less than {MAX_NODES} values in normal form")
+    for form, made in (("canonical", canonical_json(session)), ("normal", to_yaml(session))):
+        if len(made.encode()) > MAX_BYTES - _RESERVED_BYTES:
+            c.problem(None, "", f"expected less than {MAX_BYTES} bytes in {form} form")
+
+
+def _count(value: Value) -> int:
+    """Events of a YAML parser for this data."""
+    match value:
+        case dict():
+            return 2 + len(value) + sum(map(_count, value.values()))
+        case list():
+            return 2 + sum(map(_count, value))
+        case _:
+            return 1
 
 
 def from_canonical(text: str) -> Session:

@@ -25,7 +25,13 @@ EXPECTED = {
     ("POST", "/v1/registration"): "NONCE",
     ("POST", "/v1/service"): "EVIDENCE",
 }
-WHILE_UNPROVISIONED = {"/v1/version", "/v1/openapi.json", "/v1/attest", "/v1/provision", "/v1/registration"}
+WHILE_UNPROVISIONED = {
+    "/v1/version",
+    "/v1/openapi.json",
+    "/v1/attest",
+    "/v1/provision",
+    "/v1/registration",
+}
 
 
 def path_of(route):
@@ -109,7 +115,8 @@ HOSTILE_BODIES = {
     "config-unknown-key": b'{"token":"%s","config":{"x":1}}' % (b"0" * 32),
     "config-deep": b'{"token":"%s","config":%s}' % (b"0" * 32, b"[" * 100 + b"]" * 100),
     "database-key-short": b'{"token":"%s","config":{},"database_key":"00"}' % (b"0" * 32),
-    "database-key-not-hex": b'{"token":"%s","config":{},"database_key":"%s"}' % (b"0" * 32, b"g" * 64),
+    "database-key-not-hex": b'{"token":"%s","config":{},"database_key":"%s"}'
+    % (b"0" * 32, b"g" * 64),
     "database-key-object": b'{"token":"%s","config":{},"database_key":{}}' % (b"0" * 32),
     "trailing": b'{"token":"%s","config":{}} x' % (b"0" * 32),
     "nan": b'{"token":NaN}',

@@ -41,11 +41,15 @@ def test_the_right_program_gets_exactly_what_the_session_says(serving, platform)
 
 
 def test_two_starts_get_the_same_secrets(serving, platform):
-    assert serving.attest_service(platform, "demo/app") == serving.attest_service(platform, "demo/app")
+    assert serving.attest_service(platform, "demo/app") == serving.attest_service(
+        platform, "demo/app"
+    )
 
 
 def test_another_program_is_refused_with_both_measurements(serving, platform):
-    other = EnclaveIdentity(hashlib.sha256(b"evil").digest(), harness.SERVICE_PROGRAM.mrsigner, 7, 3)
+    other = EnclaveIdentity(
+        hashlib.sha256(b"evil").digest(), harness.SERVICE_PROGRAM.mrsigner, 7, 3
+    )
     text = refused(serving.attest_service(platform, "demo/app", other))
     assert "DCAP quote verification failed" in text
     assert other.mrenclave.hex() in text
@@ -87,7 +91,9 @@ def test_no_quote_and_a_garbage_quote_are_refused(serving, platform):
     assert "no evidence" in refused(
         serving.attest_service(platform, "demo/app", lie=lambda _: {"quote": None})
     )
-    assert refused(serving.attest_service(platform, "demo/app", lie=lambda _: {"quote": b"x" * 500}))
+    assert refused(
+        serving.attest_service(platform, "demo/app", lie=lambda _: {"quote": b"x" * 500})
+    )
 
 
 def test_another_simulated_vendor_is_refused(serving):
@@ -132,7 +138,9 @@ def test_mode_none_needs_no_evidence_and_says_so_in_the_session(cas, owner, plat
 def test_certificates_are_renewed_before_they_expire_and_stay_renewed(tmp_path, platform, owner):
     from datetime import timedelta
 
-    text = harness.session_text(**{"    dns: localhost": "    dns: localhost\n    valid_for: 3 days"})
+    text = harness.session_text(
+        **{"    dns: localhost": "    dns: localhost\n    valid_for: 3 days"}
+    )
     with harness.running_cas(tmp_path, platform) as running:
         harness.provision(running, owner)
         assert create(running, text, owner)[0] == 201

@@ -39,7 +39,9 @@ def test_create_read_update_and_history(cas, owner):
     assert old["session"] == found["session"]
 
 
-def test_what_was_read_back_can_be_uploaded_unchanged_on_another_cas(cas, owner, tmp_path, platform):
+def test_what_was_read_back_can_be_uploaded_unchanged_on_another_cas(
+    cas, owner, tmp_path, platform
+):
     _, created = create(cas, harness.session_text(), owner)
     _, found = read(cas, "demo", owner)
     (tmp_path / "other").mkdir()
@@ -101,7 +103,10 @@ def test_a_stranger_neither_reads_nor_updates_nor_creates(cas, owner, stranger):
 
 def test_an_absent_session_is_404(cas, owner):
     status, answer = read(cas, "absent", owner)
-    assert (status, answer["msg"]) == (404, ["Failed to read session 'absent'", "Session not found"])
+    assert (status, answer["msg"]) == (
+        404,
+        ["Failed to read session 'absent'", "Session not found"],
+    )
     create(cas, harness.session_text(), owner)
     assert read(cas, "demo", owner, "0" * 64)[0] == 404
 
@@ -154,7 +159,8 @@ def test_the_root_session_says_who_creates_and_its_owner_may_change_that(cas, ow
 
 
 @pytest.mark.parametrize(
-    "path", ["demo/../demo", "demo/./x", "/demo", "demo//x", "DEMO", "demo%00", "%2e%2e/demo", "demo/"]
+    "path",
+    ["demo/../demo", "demo/./x", "/demo", "demo//x", "DEMO", "demo%00", "%2e%2e/demo", "demo/"],
 )
 def test_other_spellings_of_a_name_are_not_that_name(cas, owner, path):
     create(cas, harness.session_text(), owner)
@@ -176,7 +182,9 @@ def test_bytes_are_counted_and_limited(fresh, owner):
     status, created = create(fresh, harness.session_text(), owner)
     assert status == 201
     status, answer = create(
-        fresh, with_predecessor(harness.session_text(**{"--flag": "x" * 4000}), created["hash"]), owner
+        fresh,
+        with_predecessor(harness.session_text(**{"--flag": "x" * 4000}), created["hash"]),
+        owner,
     )
     assert (status, answer["code"]) == (429, "limit")
     assert read(fresh, "demo", owner)[1]["hash"] == created["hash"]
@@ -202,7 +210,9 @@ def test_no_generated_secret_is_in_what_is_read(cas, owner, platform):
 
     values = [base64.b64decode(value) for value in strings(config["environment"])]
     assert any(len(value) == 24 for value in values)
-    assert not any(value.decode(errors="ignore") in found["session"] for value in values if len(value) == 24)
+    assert not any(
+        value.decode(errors="ignore") in found["session"] for value in values if len(value) == 24
+    )
 
 
 def strings(value):

@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakes.evidence import NOW, platform
 
+from fakes.evidence import NOW, platform
 from scone.las.listener import listening
 from scone.las.server import Server as LasServer
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from launcher_world import FakeCas, World  # noqa: E402
+from launcher_world import FakeCas, World
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import threading
 from datetime import UTC, datetime
 
 from fakes.evidence import seeded
-
 from scone.attestation.report_data import SERVICE_EXPORTER_LABEL, service_report_data
 from scone.attestation.sgx.quote import Quote
 from scone.crypto.certificates import create_cas_root, issue_cas_instance
@@ -95,7 +94,9 @@ class FakeCas:
 
         async def main():
             server = serve(
-                listen(Address("127.0.0.1", 0)), ServerTls(lambda: self.identity, False), self.handle
+                listen(Address("127.0.0.1", 0)),
+                ServerTls(lambda: self.identity, False),
+                self.handle,
             )
             finish = asyncio.Event()
             await server.start()

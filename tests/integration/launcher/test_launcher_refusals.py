@@ -50,13 +50,13 @@ def test_a_refusal_of_the_cas_is_told_as_scone_tells_it(world):
     first, *rest = error.split("[SCONE|FATAL] ")[1].splitlines()
     assert first.startswith("src/scone/launcher/main.py:")
     assert first.endswith("(): " + FATAL.strip())
+    note = f"Connecting to CAS at 127.0.0.1 (port {world.cas.port}) using service ID hello/service"
     assert rest == [
         "  Caused by: CAS sent an attestation/configuration error: DCAP quote verification failed",
         "  Caused by: The program enclave is not trustworthy",
         "  Caused by: None of the required enclave properties are met by the enclave",
         "    Error 1 of 1: Unexpected",
-        f"Note: Connecting to CAS at 127.0.0.1 (port {world.cas.port}) using service ID "
-        "hello/service",
+        f"Note: {note}",
     ]
 
 
@@ -201,7 +201,12 @@ def test_a_configuration_that_cannot_be_set_up_is_refused(world, configuration, 
         (["true"], {"SCONE_TCS": "0"}, 2, "SCONE_TCS: expected 1 to 65535"),
         (["true"], {"SCONE_LOG": "loud"}, 2, "SCONE_LOG: expected one of"),
         (["true"], {"SCONE_CAS_ADDR": "http://x"}, 2, "SCONE_CAS_ADDR"),
-        (["true"], {"SCONE_LAS_ADDR": "las:18766"}, 134, "simulated attestation is refused over TCP"),
+        (
+            ["true"],
+            {"SCONE_LAS_ADDR": "las:18766"},
+            134,
+            "simulated attestation is refused over TCP",
+        ),
         (["no-such-program"], {}, 127, "no such program in PATH"),
         (["/no/such/program"], {}, 127, "/no/such/program: no such file"),
         (["/etc"], {}, 126, "expected a regular file"),

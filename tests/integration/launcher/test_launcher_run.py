@@ -1,7 +1,6 @@
 """What a service receives, and what the launcher returns."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -145,21 +144,27 @@ def test_without_a_configuration_id_the_program_runs_unattested_with_a_warning(w
 @pytest.mark.parametrize("level", ["FATAL", "1", "info", "7"])
 def test_the_simulation_line_cannot_be_turned_off(world, level):
     world.cas.give(config("true"))
-    line = "Application runs in SGX simulation mode. Its memory can be read by the untrusted system!"
+    line = (
+        "Application runs in SGX simulation mode. Its memory can be read by the untrusted system!"
+    )
     for config_id in ("hello/service", None):
         error = world.run("true", SCONE_LOG=level, SCONE_CONFIG_ID=config_id)[2]
         assert re.search(rf"^\[SCONE\|WARN\] \S+:\d+:\w+\(\): {re.escape(line)}", error, re.M)
 
 
 def test_the_log_never_shows_what_the_service_received(world):
+    values = ["Zargument", "Zenvironment", "Zfile"]
     world.cas.give(
-        config("true", "argument-secret", environment={"NAME": "environment-secret"},
-               files=[(world.folder / "f", "file-secret", 0o600)])  # fmt: skip
+        config(
+            "true",
+            values[0],
+            environment={"NAME": values[1]},
+            files=[(world.folder / "file", values[2], 0o600)],
+        )
     )
-    status, _, error = world.run("true", SCONE_LOG="TRACE")
+    error = world.run("true", SCONE_LOG="TRACE")[2]
     assert "Received configuration from CAS!" in error
-    assert "secret" not in error.replace("secret injection file", "")
-    assert status in (0, 134)
+    assert [value for value in values if value in error] == []
 
 
 def test_the_version_comes_with_settings_and_hash(world):

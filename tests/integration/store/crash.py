@@ -201,7 +201,7 @@ def run(kills: int, seed: int, report: bool = False) -> tuple[Seen, list[str]]:
             arguments = [sys.executable, __file__, "--child", str(path), "--seed", f"{seed + kill}"]
             with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
                 lines: list[str] = []
-                reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)
+                reader = threading.Thread(target=lines.extend, args=(process.stdout,), daemon=True)
                 reader.start()
                 # A third of the kills come while it starts: in recovery, or in provisioning.
                 time.sleep(chance.uniform(0.15, 0.9))

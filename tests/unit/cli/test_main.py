@@ -311,6 +311,18 @@ def test_a_reader_that_left_is_no_error_to_tell(state: Path) -> None:
     assert (result.returncode, result.stderr) == (141, b"")
 
 
+def test_sessions_are_utf_8_in_every_locale(state: Path, tmp_path: Path) -> None:
+    path = tmp_path / "session.yml"
+    path.write_text(
+        'name: x\nversion: "0.3"\nsecurity: {attestation: {mode: none}}\n'
+        "services: [{name: s, command: grüße}]\n"
+    )
+    variables = {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    result = run(state, "session", "check", str(path), variables=variables, stdout=subprocess.PIPE)
+    assert result.returncode == 0
+    assert "command: grüße".encode() in result.stdout
+
+
 def test_a_full_disk_behind_stdout_is_an_error(state: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         result = run(state, "version", stdout=full)

@@ -4,7 +4,7 @@ import pytest
 
 from scone.documents import DocumentError, UnsupportedDocumentError
 from scone.errors import UnsupportedError
-from scone.session import read_session
+from scone.session import canonical_json, from_canonical, read_session, to_yaml
 from scone.session.advice import WILDCARD
 from scone.session.fields import SECRET_KINDS, SECTIONS
 
@@ -464,12 +464,52 @@ def test_pwd_is_absolute_and_names_are_unique():
     assert "either mrenclaves or attestation" in str(problems(SERVICE + f"  mrenclaves: [{M}]\n"))
 
 
-def test_a_session_that_grows_too_large_when_it_is_stored_is_refused():
-    content = "a\\u0001" * 130_000
-    text = BASE + f'images: [{{name: i, injection_files: [{{path: /a, content: "{content}"}}]}}]\n'
+FILE = BASE + 'images: [{name: i, injection_files: [{path: /a, content: "VALUE"}]}]\n'
+
+
+def test_a_session_that_would_grow_too_large_to_be_stored_is_refused():
+    text = FILE.replace("VALUE", "\\x01" * 200_000)
     assert len(text) < 1024 * 1024
-    assert "1048576 bytes in canonical form" in str(problems(text.replace("\\u0001", "\\x01")))
-    lines = "a\n            " * 70_000
-    text = BASE + "images:\n- name: i\n  injection_files:\n  - path: /a\n    content: '$V'\n"
-    assert "in the value" not in str(problems(text, variables={"V": "\x01" * 200_000}))
-    assert read_session(text, variables={"V": lines}).session.images
+    assert "1048576 bytes in canonical form" in str(problems(text))
+    text = FILE.replace("VALUE", "$V")
+    assert "1048576 bytes in canonical form" in str(
+        problems(text, variables={"V": "\x01" * 200_000})
+    )
+    assert "1048576 bytes in normal form" in str(problems(text, variables={"V": "a\n" * 200_000}))
+
+
+def test_the_largest_sessions_survive_every_form():
+    texts = [
+        read_session(FILE.replace("VALUE", "$V"), variables={"V": "a\n" * 100_000}),
+        read_session(
+            BASE
+            + "images: [{name: i, injection_files: ["
+            + ", ".join(f"/{n}" for n in range(4900))
+            + "]}]\n"
+        ),
+    ]
+    for checked in texts:
+        assert from_canonical(canonical_json(checked.session)) == checked.session
+        assert read_session(to_yaml(checked.session)).session == checked.session
+
+
+def test_too_many_values_are_refused_early():
+    assert "20000 values" in str(problems(BASE + "services: [" + "a," * 30_000 + "]\n"))
+    files = ", ".join(f"/{n}" for n in range(5100))
+    assert "20000 values in normal form" in str(
+        problems(BASE + f"images: [{{name: i, injection_files: [{files}]}}]\n")
+    )
+
+
+def test_a_chain_of_issuers_has_an_end():
+    names = [
+        f"- {{name: c{n}, kind: x509-ca, private_key: k, issuer: c{n + 1}}}\n" for n in range(9)
+    ]
+    text = (
+        BASE
+        + "secrets:\n- {name: k, kind: private-key}\n"
+        + "".join(names)
+        + "- {name: c9, kind: x509-ca, private_key: k}\n"
+    )
+    assert [p.path for p in problems(text).problems] == ["secrets[1].issuer"]
+    assert read_session(text.replace(names[0], "")).session.secrets

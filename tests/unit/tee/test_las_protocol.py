@@ -8,10 +8,10 @@ import struct
 import threading
 
 import pytest
-from fakes.evidence import NOW, platform
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fakes.evidence import NOW, platform
 from scone.attestation.sgx.quote import Quote
 from scone.attestation.verify import verify
 from scone.crypto.secret import SecretBytes
@@ -19,7 +19,6 @@ from scone.errors import (
     AppraisalError,
     MalformedError,
     NetworkError,
-    NotFoundError,
     SconeError,
     StateError,
     UnavailableError,

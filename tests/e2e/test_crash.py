@@ -1,0 +1,15 @@
+"""A short form of crash.py (the whole one: `make crash`)."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import crash
+
+
+@pytest.mark.e2e
+def test_no_acknowledged_session_is_lost_by_kill_9():
+    assert crash.run(kills=6) > 20
