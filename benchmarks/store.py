@@ -103,9 +103,8 @@ def reads(path: Path, records: int) -> None:
         print(
             f"read, not cached, other thread   {each_us(lambda n: store.read('version', f'{n * 97 % records}'), 5000):8.1f} us"
         )
-        get = store._database.get
         inside = store.transact(
-            lambda _: each_us(lambda n: get("version", f"{n * 89 % records}"), 5000)
+            lambda own: each_us(lambda n: own.get("version", f"{n * 89 % records}"), 5000)
         ).result()
         print(f"read, not cached, owning thread  {inside:8.1f} us")
         print(

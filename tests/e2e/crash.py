@@ -66,9 +66,7 @@ def run(kills, seed=1, writers=4):
             key = None
             try:
                 for number in range(kills):
-                    threads = [
-                        Writer(cas, owner, n, acknowledged[n]) for n in range(writers)
-                    ]
+                    threads = [Writer(cas, owner, n, acknowledged[n]) for n in range(writers)]
                     for thread in threads:
                         thread.start()
                     threading.Event().wait(chance.uniform(0.05, 0.4))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -178,8 +178,12 @@ class Certificate:
         return constraints.value.ca, usage.key_cert_sign, usage.digital_signature
 
 
-def parse_chain(pem: str, place: str, count: int) -> tuple[Certificate, ...]:
+def parse_chain(
+    pem: str, place: str, count: int, known: Sequence[Certificate] = ()
+) -> tuple[Certificate, ...]:
     """Exactly `count` certificates in canonical PEM (64 columns, LF, nothing between).
+
+    Those that are byte for byte among the `known` are not loaded again.
 
     Raises:
         MalformedError: another number, another form.
@@ -189,10 +193,12 @@ def parse_chain(pem: str, place: str, count: int) -> tuple[Certificate, ...]:
         raise MalformedError(place, f"{count} PEM certificates", f"{len(parts) - 1}")
     if not pem.endswith("\n"):
         parts[-1] += "\n"  # services differ in the last line feed only
-    return tuple(
-        Certificate.load(_decode_pem(part, f"{place}[{index}]"), f"{place}[{index}]")
-        for index, part in enumerate(parts[1:])
-    )
+    loaded = {certificate.der: certificate for certificate in known}
+    chain = []
+    for index, part in enumerate(parts[1:]):
+        der = _decode_pem(part, f"{place}[{index}]")
+        chain.append(loaded.get(der) or Certificate.load(der, f"{place}[{index}]"))
+    return tuple(chain)
 
 
 def to_pem(der: bytes) -> str:

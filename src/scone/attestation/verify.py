@@ -11,7 +11,6 @@ platform, and the result says which anchor it was.
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass, field
@@ -110,26 +109,23 @@ class _Platform:
 
 
 class _Recent(Generic[Value]):
-    """At most `size` values, the least recently used leave first; safe between threads."""
+    """At most `size` values, the least recently used leave first; for one thread."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._lock = threading.Lock()
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
 
     def get(self, key: Hashable) -> Value | None:
-        with self._lock:
-            value = self._values.get(key)
-            if value is not None:
-                self._values.move_to_end(key)
-            return value
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
 
     def put(self, key: Hashable, value: Value) -> None:
-        with self._lock:
-            self._values[key] = value
-            self._values.move_to_end(key)
-            if len(self._values) > self._size:
-                self._values.popitem(last=False)
+        self._values[key] = value
+        self._values.move_to_end(key)
+        if len(self._values) > self._size:
+            self._values.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._values)
@@ -243,7 +239,9 @@ def _check_collateral(
     window = window.meet(pck_crl.window)
 
     # TCB info and QE identity: chain of the signer, signature over the exact text, dates.
-    signer, seen = _check_signer(collateral.tcb_info_issuer_chain, "tcb_info", root, root_crl, now)
+    signer, seen = _check_signer(
+        collateral.tcb_info_issuer_chain, "tcb_info", (root,), root_crl, now
+    )
     require_signature(
         signer.key, collateral.tcb_info_signature, collateral.tcb_info.encode(), "tcb info"
     )
@@ -251,7 +249,7 @@ def _check_collateral(
     window = window.meet(seen).meet(tcb_info.window.require(now, "tcb info"))
 
     signer, seen = _check_signer(
-        collateral.qe_identity_issuer_chain, "qe_identity", root, root_crl, now
+        collateral.qe_identity_issuer_chain, "qe_identity", (root, signer), root_crl, now
     )
     require_signature(
         signer.key, collateral.qe_identity_signature, collateral.qe_identity.encode(), "qe identity"
@@ -277,7 +275,15 @@ def _anchor_of(root: Certificate, anchors: Sequence[Anchor]) -> Anchor:
             root.require_issued_by(root, "root CA")
             return anchor
     names = ", ".join(anchor.name for anchor in anchors) or "none"
-    raise VerificationError(f"root CA: {root.subject} is not a trusted root (trusted: {names})")
+    hint = ""
+    if "SIMULATED" in root.subject:
+        hint = (
+            "this is simulated evidence, which proves nothing; "
+            "--only_for_testing-simulation ROOT.pem accepts that of one platform"
+        )
+    raise VerificationError(
+        f"root CA: {root.subject} is not a trusted root (trusted: {names})", hint=hint
+    )
 
 
 def _check_ca(
@@ -290,10 +296,14 @@ def _check_ca(
 
 
 def _check_signer(
-    pem: str, name: str, root: Certificate, root_crl: RevocationList, now: datetime
+    pem: str,
+    name: str,
+    known: tuple[Certificate, ...],
+    root_crl: RevocationList,
+    now: datetime,
 ) -> tuple[Certificate, Window]:
-    what = f"collateral.{name}_issuer_chain"
-    signer, issuer = parse_chain(pem, what, 2)
+    what, root = f"collateral.{name}_issuer_chain", known[0]
+    signer, issuer = parse_chain(pem, what, 2, known)
     if issuer.der != root.der:
         raise VerificationError(f"{what}: another root CA than the revocation lists'")
     signer.require_issued_by(root, what)
@@ -328,7 +338,7 @@ def _check_platform(chain: bytes, endorsed: _Endorsed, now: datetime) -> _Platfo
         pem = chain.removesuffix(b"\0").decode("ascii")
     except UnicodeDecodeError as error:
         raise MalformedError(what, "PEM", "bytes that are not ASCII") from error
-    leaf, ca, root = parse_chain(pem, what, 3)
+    leaf, ca, root = parse_chain(pem, what, 3, (endorsed.pck_ca, endorsed.root))
     if root.der != endorsed.root.der:
         raise VerificationError(f"{what}: another root CA than the collateral's")
     window = endorsed.window

@@ -15,8 +15,16 @@ import os
 import stat
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from scone.cli.state_document import (
+    CONFIG_VERSION,
+    ENTRY_TYPES,
+    Document,
+    damaged,
+    parse,
+    remember_in,
+)
 from scone.crypto.identity import Identity, create_identity, read_identity
 from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError, NotFoundError, SconeError, StateError
@@ -27,13 +35,10 @@ if TYPE_CHECKING:
     from scone.client.known import KnownCas
 
 DEFAULT_PATH: Final = "~/.cas/config.json"
-CONFIG_VERSION: Final = 1
 _MAX_BYTES: Final = 4 * 1024 * 1024
 _LOCK_WAIT_S: Final = 30.0
 _LOCK_POLL_S: Final = 0.02
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-
-Document = dict[str, Any]
 
 
 class Config:
@@ -72,12 +77,12 @@ class Config:
                 hint=f"attest it first: scone cas attest {name}",
             )
         known = KnownCas(
-            name, **{key: entries[name][key] for key in _ENTRY_TYPES if key in entries[name]}
+            name, **{key: entries[name][key] for key in ENTRY_TYPES if key in entries[name]}
         )
         try:
             _ = known.pin, known.cas_key_hash
         except MalformedError as error:
-            raise _damaged(self.path, str(error)) from error
+            raise damaged(self.path, str(error)) from error
         return known
 
     def all(self) -> tuple[KnownCas, ...]:
@@ -135,7 +140,7 @@ class ConfigFile:
         try:
             return read_identity(document["identity"].encode(), "identity")
         except (MalformedError, UnicodeEncodeError) as error:
-            raise _damaged(self.path, str(error)) from None
+            raise damaged(self.path, str(error)) from None
 
     def session_signing_key(self) -> SecretBytes:
         """The key that signs sessions (PKCS#8 PEM, Ed25519); it is made on first use.
@@ -159,9 +164,9 @@ class ConfigFile:
         try:
             key = private_key_from_pem(document["session_signing_key"], "session_signing_key")
         except MalformedError as error:
-            raise _damaged(self.path, str(error)) from None
+            raise damaged(self.path, str(error)) from None
         if key_type_of(key) != "Ed25519":
-            raise _damaged(self.path, "session_signing_key: expected an Ed25519 key")
+            raise damaged(self.path, "session_signing_key: expected an Ed25519 key")
         return key
 
     def remember(self, known: KnownCas) -> Config:
@@ -200,7 +205,7 @@ class ConfigFile:
             except OSError as error:
                 raise _unusable(self.path, "read", error) from error
         if len(raw) > _MAX_BYTES:
-            raise _damaged(self.path, f"expected at most {_MAX_BYTES} bytes")
+            raise damaged(self.path, f"expected at most {_MAX_BYTES} bytes")
         return parse(raw, self.path)
 
     def _warn_of_others(self, mode: int) -> None:
@@ -250,47 +255,6 @@ class ConfigFile:
             os.close(descriptor)
 
 
-def parse(raw: bytes, path: str) -> Document:
-    """The checked document of a state file.
-
-    Raises:
-        StateError: not JSON, a known key of another type, or a newer version wrote it.
-    """
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        raise _damaged(path, f"expected JSON in UTF-8, byte {error.start} is not") from None
-    try:
-        document = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_no_number, parse_float=_float
-        )
-    except json.JSONDecodeError as error:
-        found = (
-            "nothing (an empty file)"
-            if not text.strip()
-            else f"{error.msg} at line {error.lineno} column {error.colno}"
-        )
-        raise _damaged(path, f"expected JSON, got {found}") from None
-    except RecursionError:
-        raise _damaged(path, "expected JSON, got too many levels") from None
-    except ValueError as error:  # ours (a key twice), or an integer of thousands of digits
-        raise _damaged(path, f"expected JSON, got {str(error)[:200]}") from None
-    if not isinstance(document, dict):
-        raise _damaged(path, f"expected a JSON object, got {_kind(document)}")
-    _check_version(document, path)
-    _check_types(document, path)
-    return document
-
-
-def remember_in(document: Document, known: KnownCas) -> None:
-    """Write an attested CAS into the document; keys that are not ours stay."""
-    entries = document.setdefault("cas_db", {})
-    entry = entries.setdefault(known.name, {})
-    entry.update({key: getattr(known, key) for key in _ENTRY_TYPES})
-    if document.get("default_cas") is None:
-        document["default_cas"] = known.name
-
-
 def read_identity_file(path: str) -> Identity:
     """The identity in a file given with `--identity`.
 
@@ -304,120 +268,9 @@ def read_identity_file(path: str) -> Identity:
     return parse_identity(read_small(path, "identity file"), f"identity file {path!r}")
 
 
-def _check_version(document: Document, path: str) -> None:
-    version = document.get("config_version", CONFIG_VERSION)
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise _damaged(path, f"config_version: expected a number from 1, got {_kind(version)}")
-    if version > CONFIG_VERSION:
-        raise StateError(
-            f"config file {path}: a newer version of scone wrote it (config_version {version}, "
-            f"this one knows {CONFIG_VERSION})",
-            hint="use that version, or another file: scone --config FILE",
-        )
-
-
-def _check_types(document: Document, path: str) -> None:
-    for key in ("default_cas", "identity", "session_signing_key"):
-        value = document.get(key)
-        if value is not None and not isinstance(value, str):
-            raise _damaged(path, f"{key}: expected a string, got {_kind(value)}")
-    entries = document.get("cas_db", {})
-    if not isinstance(entries, dict):
-        raise _damaged(path, f"cas_db: expected an object, got {_kind(entries)}")
-    for name, entry in entries.items():
-        if not isinstance(entry, dict):
-            raise _damaged(path, f"cas_db.{name}: expected an object, got {_kind(entry)}")
-        for key, expected in _ENTRY_TYPES.items():
-            if key not in entry:
-                if key in ("url", "chain"):
-                    raise _damaged(path, f"cas_db.{name}.{key}: expected a string, got nothing")
-                continue
-            # bool is an int to Python, not to us.
-            if not isinstance(entry[key], expected) or (
-                expected is int and isinstance(entry[key], bool)
-            ):
-                raise _damaged(
-                    path,
-                    f"cas_db.{name}.{key}: expected {_NAMES[expected]}, got {_kind(entry[key])}",
-                )
-        if not entry["url"].startswith("https://"):
-            raise _damaged(path, f"cas_db.{name}.url: expected an https URL")
-    default = document.get("default_cas")
-    if default is not None and default not in entries:
-        raise _damaged(path, f"default_cas: expected a name in cas_db, got {default!r}")
-
-
-_TEXT_OR_NULL: Final = (str, type(None))
-_ENTRY_TYPES: Final[dict[str, Any]] = {
-    "url": str,
-    "chain": str,
-    "session_encryption_key": _TEXT_OR_NULL,
-    "cas_version": str,
-    "simulated": bool,
-    "debug": bool,
-    "platform_id": str,
-    "simulation_root": _TEXT_OR_NULL,
-    "mrenclave": str,
-    "mrsigner": str,
-    "isvprodid": int,
-    "isvsvn": int,
-    "epoch": int,
-    "database_key_origin": _TEXT_OR_NULL,
-    "attested_at": str,
-}
-_NAMES: Final[dict[Any, str]] = {
-    str: "a string",
-    bool: "true or false",
-    int: "a whole number",
-    _TEXT_OR_NULL: "a string or null",
-}
-
-
-def _kind(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true or false"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string"
-        case list():
-            return "a list"
-        case _:
-            return "an object"
-
-
-def _object(pairs: list[tuple[str, Any]]) -> Document:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError("a key twice")
-    return document
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name}, which is no JSON")
-
-
-def _float(text: str) -> float:
-    value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError("a number beyond the limits")
-    return value
-
-
 def _set_absent(document: Document, key: str, value: str) -> None:
     if document.get(key) is None:
         document[key] = value
-
-
-def _damaged(path: str, what: str) -> StateError:
-    return StateError(
-        f"config file {path}: {what}",
-        hint="the file was left as it is. Restore a copy of it, or move it away: then a new identity "
-        "is made, which has none of the rights of the old one",
-    )
 
 
 def _unusable(path: str, verb: str, error: Exception) -> SconeError:

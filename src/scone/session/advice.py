@@ -6,6 +6,8 @@ never repeat a value.
 
 from __future__ import annotations
 
+from typing import Final
+
 from scone.documents import Node
 from scone.session.checks import Parts, resolve
 from scone.session.collect import Collector
@@ -14,7 +16,7 @@ from scone.session.model import Security, Service
 from scone.session.placeholders import START, Placeholder, find
 from scone.session.versions import Version
 
-WILDCARD: str = (
+WILDCARD: Final = (
     "Using the wildcard (*) in security.attestation.ignore_advisories accepts services with any"
     " known and future security issues, which is heavily discouraged for production mode."
 )

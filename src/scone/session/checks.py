@@ -19,9 +19,10 @@ from scone.session.model import Image, SecretSpec, Service
 from scone.session.placeholders import START, Placeholder, find
 from scone.session.versions import Version
 
-
 # Certificate chains in use have three or four; this also ends circles.
 _MAX_ISSUERS: Final = 8
+# Each may become a chain of certificates at every start of a service.
+_MAX_PLACEHOLDERS: Final = 1000
 
 
 class _Named(Protocol):
@@ -72,7 +73,13 @@ def check(c: Collector, parts: Parts, version: Version, *, attested: bool) -> No
                 f"expected {'mrenclaves' if version.is_0_2 else 'attestation or mrenclaves'}",
                 "SCONE_HASH=1 with the program prints its measurement",
             )
+    left = _MAX_PLACEHOLDERS
     for use in _uses(parts):
+        left -= use.text.count(START)
+        if left < 0:
+            message = f"expected at most {_MAX_PLACEHOLDERS} placeholders in a session"
+            c.problem_at(use.path, message)
+            break
         _placeholders(c, parts, use, version)
 
 

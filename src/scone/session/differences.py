@@ -47,7 +47,9 @@ def _compare(wanted: Value, found: Value, path: str, lines: list[str]) -> None:
             wanted_order, found_order = map(", ".join, (by_name[0], by_name[1]))
             lines.append(f"{path}: expected the order {wanted_order}, found {found_order}")
         return
-    if _SECRET.fullmatch(path) and wanted is not None and found is not None:
+    if _is_pem(wanted) and _is_pem(found):
+        lines.append(f"{path}: expected another certificate than the one found")
+    elif _SECRET.fullmatch(path) and wanted is not None and found is not None:
         lines.append(f"{path}: differs (not shown)")
     else:
         lines.append(f"{path}: expected {_shown(wanted, path)}, found {_shown(found, path)}")
@@ -66,10 +68,14 @@ def _by_name(value: Value) -> dict[str, Value] | None:
     return named
 
 
+def _is_pem(value: Value) -> bool:
+    return isinstance(value, str) and value.startswith("-----BEGIN ")
+
+
 def _shown(value: Value, path: str) -> str:
     if value is None:
         return "nothing"
-    if isinstance(value, str) and value.startswith("-----BEGIN "):
+    if _is_pem(value):
         return "a certificate"
     if isinstance(value, dict) and ("name" in value or "path" in value):
         return "one"

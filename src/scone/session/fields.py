@@ -133,7 +133,7 @@ SECURITY: Final = _section(
 ATTESTATION: Final = _section(
     Field("mode", "hardware or none", "0.3.1"),
     Field("tolerate", "list of tolerated conditions", "0.3.1"),
-    Field("ignore_advisories", 'list of INTEL-SA-NNNNN, or "*"', "0.3.1"),
+    Field("ignore_advisories", 'list of INTEL-SA-NNNNN (simulated: SIM-SA-NNNNN), or "*"', "0.3.1"),
     _later("trusted_scone_qe_pubkeys", "keys of quoting enclaves", "0.3.1"),
     _later("url", "address of an attestation service", "0.3.7"),
     _later("certificates", "certificates of an attestation service", "0.3.7"),

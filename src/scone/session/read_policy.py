@@ -34,7 +34,7 @@ from scone.session.versions import Version
 _KEYWORDS: Final = (CREATOR, ANY, NONE)
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 _GOVERNANCE: Final = re.compile(r"require-all|require-at-least-[0-9]+")
-_ADVISORY: Final = re.compile(r"INTEL-SA-[0-9]{5}")
+_ADVISORY: Final = re.compile(r"(?:INTEL|SIM)-SA-[0-9]{5}")  # SIM: a simulated vendor's
 
 
 def read_access_policy(c: Collector, node: Node | None, version: Version) -> AccessPolicy:

@@ -42,7 +42,9 @@ def copy_database(source, target):
         shutil.copy(source / name, target / name)
 
 
-def test_a_registered_backup_serves_the_same_cas_key_sessions_and_secrets(tmp_path, platform, owner):
+def test_a_registered_backup_serves_the_same_cas_key_sessions_and_secrets(
+    tmp_path, platform, owner
+):
     other = harness.make_platform(platform.vendor)
     one, two = folder(tmp_path, "one"), folder(tmp_path, "two")
     with harness.running_cas(one, platform) as primary:
@@ -147,7 +149,9 @@ def test_a_provisioned_cas_is_no_backup(cas, owner):
     assert cas.call("POST", "/v1/registration", request, owner)[0] == 409
 
 
-def test_withdrawing_rolls_the_key_so_that_the_backup_opens_no_newer_copy(tmp_path, platform, owner):
+def test_withdrawing_rolls_the_key_so_that_the_backup_opens_no_newer_copy(
+    tmp_path, platform, owner
+):
     other = harness.make_platform(platform.vendor)
     one, two = folder(tmp_path, "one"), folder(tmp_path, "two")
     with harness.running_cas(one, platform) as primary:
@@ -177,7 +181,10 @@ def test_a_second_cas_on_the_same_database_is_refused(tmp_path, platform, owner)
 
     with harness.running_cas(tmp_path, platform) as primary:
         harness.provision(primary, owner)
-        with pytest.raises(StateError, match="another CAS"), harness.running_cas(tmp_path, platform):
+        with (
+            pytest.raises(StateError, match="another CAS"),
+            harness.running_cas(tmp_path, platform),
+        ):
             pass
 
 

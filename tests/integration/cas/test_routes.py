@@ -1,6 +1,7 @@
 """All routes with what authorises each, and each tried without its right."""
 
 import json
+from pathlib import Path
 
 import harness
 import pytest
@@ -96,46 +97,14 @@ def test_the_openapi_document_says_what_the_table_says(cas):
     assert found == {(r.method, r.path): r.authorisation.value for r in ROUTES}
 
 
-HOSTILE_BODIES = {
-    "empty": b"",
-    "not-json": b"hello",
-    "array": b"[]",
-    "null": b"null",
-    "number": b"1",
-    "not-utf8": b"\xff\xfe{}",
-    "duplicate-member": b'{"token":"00","token":"11"}',
-    "unknown-member": b'{"surprise":1}',
-    "token-too-short": b'{"token":"00","config":{}}',
-    "token-not-hex": b'{"token":"zz%s","config":{}}' % (b"0" * 30),
-    "token-number": b'{"token":12345678901234567890123456789012,"config":{}}',
-    "token-null": b'{"token":null,"config":{}}',
-    "token-with-spaces": b'{"token":"00 11 22 33 44 55 66 77 88 99 aa","config":{}}',
-    "config-missing": b'{"token":"%s"}' % (b"0" * 32),
-    "config-text": b'{"token":"%s","config":"x"}' % (b"0" * 32),
-    "config-unknown-key": b'{"token":"%s","config":{"x":1}}' % (b"0" * 32),
-    "config-deep": b'{"token":"%s","config":%s}' % (b"0" * 32, b"[" * 100 + b"]" * 100),
-    "database-key-short": b'{"token":"%s","config":{},"database_key":"00"}' % (b"0" * 32),
-    "database-key-not-hex": b'{"token":"%s","config":{},"database_key":"%s"}'
-    % (b"0" * 32, b"g" * 64),
-    "database-key-object": b'{"token":"%s","config":{},"database_key":{}}' % (b"0" * 32),
-    "trailing": b'{"token":"%s","config":{}} x' % (b"0" * 32),
-    "nan": b'{"token":NaN}',
-    "infinity": b'{"token":Infinity}',
-    "surrogate": b'{"token":"\\ud800"}',
-    "nul": b'{"tok\\u0000en":"x"}',
-    "single-quotes": b"{'token':'x'}",
-    "comment": b'{"token":"x" /* */}',
-    "deep-arrays": b"[" * 5000 + b"]" * 5000,
-    "deep-objects": b'{"a":' * 2000 + b"1" + b"}" * 2000,
-    "bom": b"\xef\xbb\xbf{}",
-    "cut": b'{"token":"00',
-    "huge-number": b'{"token":1e999999}',
-}
+VECTORS = Path(__file__).resolve().parents[2] / "vectors"
+HOSTILE_BODIES = {path.stem: path for path in sorted((VECTORS / "rest_body").glob("*.bin"))}
+HOSTILE_TOKENS = json.loads((VECTORS / "token" / "tokens.json").read_text())
 
 
 @pytest.mark.parametrize("case", HOSTILE_BODIES)
 def test_a_hostile_body_is_one_clear_error_and_changes_nothing(fresh, owner, case):
-    status, answer = fresh.call("POST", "/v1/provision", HOSTILE_BODIES[case], owner)
+    status, answer = fresh.call("POST", "/v1/provision", HOSTILE_BODIES[case].read_bytes(), owner)
     assert status == 400, answer
     assert answer["code"] == "malformed"
     assert answer["msg"]
@@ -146,5 +115,16 @@ def test_a_hostile_body_is_one_clear_error_and_changes_nothing(fresh, owner, cas
     assert fresh.stop_reasons == []
 
 
-def test_there_are_at_least_thirty_hostile_bodies():
+@pytest.mark.parametrize("case", HOSTILE_TOKENS)
+def test_a_hostile_token_is_one_clear_error_and_changes_nothing(fresh, owner, case):
+    body = {"token": HOSTILE_TOKENS[case], "config": {}}
+    status, answer = fresh.call("POST", "/v1/provision", body, owner)
+    assert (status, answer["code"]) == (400, "malformed")
+    assert "token" in answer["msg"][0]
+    assert HOSTILE_TOKENS[case] not in answer["msg"][0] or len(HOSTILE_TOKENS[case]) < 2
+    assert type(fresh.cas.phase).__name__ == "Unprovisioned"
+
+
+def test_there_are_at_least_thirty_hostile_bodies_and_tokens():
     assert len(HOSTILE_BODIES) >= 30
+    assert len(HOSTILE_TOKENS) >= 30

@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from launcher_world import PYTHON, python
@@ -120,21 +121,43 @@ def test_two_services_with_the_same_missing_file_do_not_disturb_each_other(world
     assert second.communicate(timeout=30)[0] == b"second\n"
 
 
-def test_a_user_namespace_serves_where_the_launcher_is_not_privileged(world, tmp_path):
-    prefix = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
+def unprivileged(*capabilities):
+    """How to start a launcher without these capabilities; skips where that is not possible."""
+    dropped = ",".join(f"-{name}" for name in ("sys_admin", *capabilities))
+    prefix = ("setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}")
     if os.geteuid():
         prefix = ()
-    probe = [*prefix, sys.executable, "-c",
-             "from scone.launcher.kernel import *; enter_private_mounts()"]  # fmt: skip
-    done = subprocess.run(probe, capture_output=True, text=True)
+    code = "from scone.launcher.kernel import *; enter_private_mounts()"
+    done = subprocess.run([*prefix, sys.executable, "-c", code], capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"no user namespace here: {done.stderr.splitlines()[-1]}")
+    return prefix
+
+
+def test_a_user_namespace_serves_where_the_launcher_is_not_privileged(world, tmp_path):
     path = tmp_path / "folder" / "file"
     world.cas.give(show([path], files=[(path, "session", 0o640)]))
-    status, out, error = world.run(PYTHON, prefix=prefix)
+    status, out, error = world.run(PYTHON, prefix=unprivileged())
     assert status == 0, error
     assert json.loads(out) == [["session", 0o640, os.geteuid()]]
     assert os.listdir(tmp_path) == []
+
+
+def test_a_file_in_a_folder_that_the_launcher_cannot_write(world):
+    prefix = unprivileged("dac_override")
+    folder = Path("/etc") if os.geteuid() else world.folder / "foreign"
+    if not os.geteuid():
+        folder.mkdir(mode=0o755)
+        os.chown(folder, 65534, 65534)
+    before = sorted(os.listdir(folder))
+    path = folder / "scone-test" / "file"
+    world.cas.give(show([path, "/etc/passwd"], files=[(path, "session", 0o400)]))
+    status, out, error = world.run(PYTHON, prefix=prefix)
+    assert status == 0, error
+    first, second = json.loads(out)
+    assert first == ["session", 0o400, os.geteuid()]
+    assert second[0] == Path("/etc/passwd").read_text(encoding="latin-1")
+    assert sorted(os.listdir(folder)) == before
 
 
 PLACE = """

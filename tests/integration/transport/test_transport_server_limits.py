@@ -208,6 +208,7 @@ def test_the_connection_that_was_idle_longest_makes_room(loop_factory):
         for sock in (second, first):  # the second is idle for longer
             sock.sendall(GET)
             assert read_response(sock)[1] == b"ok"
+            time.sleep(0.05)  # the loop's clock counts milliseconds
         with raw_client(server.port) as third:
             for sock in (first, third):
                 sock.sendall(GET)

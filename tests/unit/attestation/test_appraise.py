@@ -377,10 +377,10 @@ class TestServicePlatform:
         assert not self.accepts(found, "software-hardening-needed")
         assert self.accepts(found, "software-hardening-needed", "insecure-configuration")
 
-    def test_the_wildcard_counts_only_with_debug_mode_tolerated(self):
+    def test_the_wildcard_stands_for_advisories_and_not_for_their_category(self):
         found = of("OutOfDate", "INTEL-SA-00586")
-        assert not self.accepts(found, "outdated-tcb", ignore="*")
-        assert self.accepts(found, "debug-mode", "outdated-tcb", ignore="*")
+        assert self.accepts(found, "outdated-tcb", ignore="*")
+        assert not self.accepts(found, ignore="*")
         assert not self.accepts(found, "debug-mode", ignore="*")
 
     @pytest.mark.parametrize(

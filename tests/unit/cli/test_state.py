@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from cli_run import Cli
 
-from scone.cli.state import ConfigFile, remember_in
+from scone.cli.state import ConfigFile
+from scone.cli.state_document import remember_in
 from scone.client.known import KnownCas
 from scone.crypto.identity import create_identity, parse_identity
 from scone.errors import NotFoundError, StateError

@@ -97,7 +97,7 @@ def test_an_absent_predecessor_or_creator_matches_any(certificates):
         f'predecessor: expected "{M}", found "{N}"'
     ]
     assert differences(session().with_creator(certificates[1]), active) == [
-        "creator: expected a certificate, found a certificate"
+        "creator: expected another certificate than the one found"
     ]
     assert differences(session().with_predecessor(N), session()) == [
         f'predecessor: expected "{N}", found nothing'

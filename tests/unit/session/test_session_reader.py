@@ -197,7 +197,7 @@ def test_problems_of_one_part_do_not_make_followers():
 
 
 def test_a_hostile_number_of_problems_is_cut():
-    text = BASE + "services:\n" + "- {name: '?', x: y}\n" * 5000
+    text = BASE + "services:\n" + "- {name: '?', x: y}\n" * 3000
     error = problems(text)
     assert len(error.problems) == 101
     assert error.problems[-1].message == "further problems are not listed"
@@ -513,3 +513,11 @@ def test_a_chain_of_issuers_has_an_end():
     )
     assert [p.path for p in problems(text).problems] == ["secrets[1].issuer"]
     assert read_session(text.replace(names[0], "")).session.secrets
+
+
+def test_a_session_has_a_limit_of_placeholders():
+    secrets = "secrets: [{name: x, kind: ascii}]\n"
+    assert read_session(FILE.replace("VALUE", "$$SCONE::x$$" * 1000) + secrets).session.images
+    error = problems(FILE.replace("VALUE", "$$SCONE::x$$" * 1001) + secrets)
+    assert [p.path for p in error.problems] == ["images[0].injection_files[0].content"]
+    assert "1000 placeholders" in str(error)

@@ -120,7 +120,8 @@ class Store(Protocol):
     def transact(self, function: Callable[[Transaction], T]) -> Future[T]:
         """Run a function as one transaction; the future resolves when it is on disk.
 
-        What the function raises, the future raises, and nothing of it is kept.
+        What the function raises, the future raises, and nothing of it is kept. The function
+        must not wait for another transaction: all run in one thread.
         """
         ...
 

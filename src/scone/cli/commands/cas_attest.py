@@ -11,7 +11,8 @@ from scone.cli.files import read_small
 from scone.cli.options import SETTINGS, evidence_options, json_option, retries_option
 from scone.cli.policy import EvidenceOptions
 from scone.cli.session_context import config_file, tell_dangers
-from scone.cli.state import ConfigFile, Document, remember_in
+from scone.cli.state import Config, ConfigFile
+from scone.cli.state_document import Document, remember_in
 from scone.client.known import KnownCas
 from scone.client.trust import (
     AttestedCas,
@@ -175,8 +176,6 @@ def remember(state: ConfigFile, attested: AttestedCas, *, stated_cas_key: str | 
     known = attested.known
 
     def change(document: Document) -> None:
-        from scone.cli.state import Config
-
         check_continuity(known, Config(state.path, document).all(), stated_cas_key=stated_cas_key)
         remember_in(document, known)
 

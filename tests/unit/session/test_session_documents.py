@@ -1,0 +1,61 @@
+"""docs/formats/session.md says of every key, kind and warning what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scone.session import fields
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "formats" / "session.md").read_text()
+SOURCES = sorted((ROOT / "src" / "scone" / "session").glob("*.py"))
+
+
+@pytest.mark.parametrize("section", fields.SECTIONS)
+def test_every_key_stands_in_the_page_as_in_the_table(section):
+    text = PAGE.split(f"### {section}\n")[1].split("\n#")[0]
+    rows = re.findall(
+        r"^\| `([^`]+)` \| ([0-9.]+) \| (not yet|required|yes) \|", text, re.MULTILINE
+    )
+    assert rows == [
+        (
+            field.name,
+            field.since,
+            "not yet" if field.later else "required" if field.required else "yes",
+        )
+        for field in fields.SECTIONS[section].values()
+    ]
+
+
+def test_every_kind_and_toleration_stands_in_the_page():
+    for word in (
+        *fields.SECRET_KINDS,
+        *fields.LATER_SECRET_KINDS,
+        *fields.TOLERATE,
+        *fields.ENVIRONMENT_WITHOUT_EFFECT,
+    ):
+        assert f"`{word}`" in PAGE
+
+
+def test_every_warning_stands_in_the_page_and_the_other_way_round():
+    listed = set(
+        re.findall(
+            r"^\| `([a-z-]+)` \|", PAGE.split("## Warnings")[1].split("## Access")[0], re.MULTILINE
+        )
+    )
+    codes = {
+        code
+        for source in SOURCES
+        for code in re.findall(
+            r'c\.warn\(\s*[^()"]*(?:f?"[^"]*")?,\s*"([a-z-]+)"', source.read_text()
+        )
+    }
+    assert len(codes) >= 12
+    assert listed == codes
+
+
+def test_every_placeholder_format_stands_in_the_page():
+    for formats in fields.FORMATS.values():
+        for name in filter(None, formats):
+            assert f"`{name}`" in PAGE or f"`:{name}`" in PAGE
