@@ -32,6 +32,7 @@ from scone.transport.http import Response
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024  # a session of 1 MiB, escaped as JSON
 _MAX_MESSAGES: Final = 50
+_MAX_HINT: Final = 500
 
 
 class RejectedError(SconeError):
@@ -93,7 +94,8 @@ def refusal(response: Response, url: str) -> SconeError:
     if isinstance(body.get("code"), str):
         code = str(body["code"])
     kind = _ERRORS.get(code) or (_BY_STATUS.get(status) if not code else None) or RejectedError
-    error = kind(outer)
+    hint = body.get("hint")
+    error = kind(outer, hint=hint[:_MAX_HINT] if isinstance(hint, str) else "")
     error.messages = (outer, *messages)
     return error
 

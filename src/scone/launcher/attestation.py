@@ -16,7 +16,7 @@ from scone.launcher import kernel
 from scone.launcher.connection import connect_to_cas
 from scone.launcher.console import DEBUG, WARNING, Console
 from scone.launcher.settings import Settings
-from scone.service_config import ServiceConfig
+from scone.service_config.model import ServiceConfig
 from scone.tee.las_client import attest_program
 from scone.tee.las_protocol import default_socket
 from scone.tee.measurement import FileDigest, Measurement, OpenedProgram

@@ -19,7 +19,7 @@ from typing import Final
 from scone.crypto.secret import SecretBytes
 from scone.errors import LimitError, NotFoundError, UsageError
 from scone.launcher.console import INFO, Console
-from scone.service_config import InjectedFile, ServiceConfig, expand_template
+from scone.service_config.model import InjectedFile, ServiceConfig
 
 _MAX_TEMPLATE: Final = 8 * 1024 * 1024
 _KERNEL_FOLDERS: Final = ("/proc", "/sys")
@@ -155,6 +155,8 @@ def prepare(config: ServiceConfig, out: Console) -> Preparation:
         for file in config.files:
             content = file.content
             if content is None:
+                from scone.service_config.template import expand_template  # slow, rarely needed
+
                 template = _template(file.path)
                 content = expand_template(config, template, place=f"injection file {file.path}")
             elif _has_content(file.path):

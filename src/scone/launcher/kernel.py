@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import resource
 import signal
 from pathlib import Path
@@ -134,9 +133,9 @@ def change_root(folder: str) -> None:
     Raises:
         OSError: it cannot be.
     """
-    number = _PIVOT_ROOT.get(platform.machine())
+    number = _PIVOT_ROOT.get(os.uname().machine)
     if number is None:
-        raise OSError(errno.ENOSYS, f"no pivot_root on {platform.machine()}")
+        raise OSError(errno.ENOSYS, f"no pivot_root on {os.uname().machine}")
     os.chdir(folder)
     _check(_libc.syscall(ctypes.c_long(number), b".", b"."), "pivot_root")
     detach(".")

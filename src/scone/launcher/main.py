@@ -8,9 +8,9 @@ program that is not started; 2 a wrong command line or environment.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from scone import __version__
@@ -84,10 +84,13 @@ def _find(name: str) -> str:
     Raises:
         NotFoundError: neither.
     """
-    found = name if "/" in name else shutil.which(name)
-    if found is None:
-        raise NotFoundError(f"{name}: no such program in PATH")
-    return found
+    if "/" in name:
+        return name
+    for folder in os.get_exec_path():
+        path = os.path.join(folder or ".", name)  # noqa: PTH118 - pathlib drops the "./"
+        if os.access(path, os.X_OK) and not Path(path).is_dir():
+            return path
+    raise NotFoundError(f"{name}: no such program in PATH")
 
 
 def _run(settings: Settings, program: OpenedProgram, words: Sequence[str]) -> int:

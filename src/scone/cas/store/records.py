@@ -9,7 +9,6 @@ Integers are big-endian; the parts of a MAC input stand behind their lengths.
 from __future__ import annotations
 
 import hashlib
-import hmac
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -30,6 +29,9 @@ _MAX_COLLECTION: Final = 64
 _MAX_KEY: Final = 4096  # a session name is at most 1024 characters
 MAX_VALUE: Final = 64 * 1024 * 1024
 _SUM_MODULUS: Final = 2**256
+_SHA256_BLOCK: Final = 64
+_ROW_LABEL: Final = b"scone-database-row-v1"
+_SHARE_BYTES: Final = ID_BYTES + 8 + TAG_BYTES
 _ALTERED: Final = (
     "stop the CAS and restore database and key store together from the newest backup; "
     "nothing is repaired or skipped"
@@ -174,12 +176,18 @@ class RecordCodec:
         MalformedError: a key that is not 32 bytes.
     """
 
-    __slots__ = ("_associated", "_key", "identity")
+    __slots__ = ("_associated", "_inner", "_outer", "_row", "identity")
 
     def __init__(self, key: SecretBytes, identity: DatabaseIdentity) -> None:
         if len(key) != DATABASE_KEY_BYTES:
             raise MalformedError("database key", f"{DATABASE_KEY_BYTES} bytes", f"{len(key)}")
-        self._key = key
+        # HMAC (RFC 2104) with its two padded keys hashed once. A MAC runs for each row at start,
+        # and OpenSSL 3 takes 4 us for each whole one, of which 1 us is needed.
+        block = key.reveal().ljust(_SHA256_BLOCK, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+        self._row = self._inner.copy()
+        self._row.update(_framed(_ROW_LABEL) + _SHARE_BYTES.to_bytes(4, "big"))
         self.identity = identity
         self._associated = _framed(identity.database_id, identity.epoch.to_bytes(8, "big"))
 
@@ -204,7 +212,10 @@ class RecordCodec:
 
     def share(self, row_id: bytes, row_version: bytes) -> int:
         """What one row contributes to the sum of the head."""
-        return int.from_bytes(self._mac(b"scone-database-row-v1", row_id + row_version), "big")
+        inner, outer = self._row.copy(), self._outer.copy()
+        inner.update(row_id + row_version)
+        outer.update(inner.digest())
+        return int.from_bytes(outer.digest(), "big")
 
     def seal_record(self, record: Record, commit_number: int, random: Random) -> Row:
         """A record as the row that a commit writes.
@@ -318,8 +329,11 @@ class RecordCodec:
         return link
 
     def _mac(self, label: bytes, *parts: bytes) -> bytes:
-        # The same bytes as crypto.sealing.hmac_key, in one call: it runs for each row at start.
-        return hmac.digest(self._key.reveal(), _framed(label, *parts), "sha256")
+        """The bytes of `crypto.sealing.hmac_key`."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(_framed(label, *parts))
+        outer.update(inner.digest())
+        return outer.digest()
 
     def _derived(self, label: bytes, part: bytes) -> SecretBytes:
         return SecretBytes(self._mac(label, part))

@@ -30,8 +30,11 @@ from scone.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scone.client.cas import CasClient, Created
-    from scone.session import Session
+    from scone.documents import Problem
+    from scone.session import Checked, Session
 
 _HERE = "scone.cli.commands.session"
 _ENTRIES = {
@@ -74,7 +77,9 @@ def check(
     """Check the session in FILE; on success it is printed."""
     from scone.session import to_yaml
 
-    checked = _read(file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env)
+    checked = _read(
+        file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env
+    ).session
     text = to_yaml(checked)
     if as_json:
         output.facts({"name": checked.name, "session": text})
@@ -106,7 +111,9 @@ def calculate_hash(
     """Print the hash of the session in FILE."""
     from scone.session import references_creator, session_hash
 
-    checked = _read(file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env)
+    checked = _read(
+        file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env
+    ).session
     if checked.creator is None and references_creator(checked):
         if with_self_as_creator is None:
             raise SconeError(_NO_CREATOR)
@@ -144,10 +151,10 @@ def create(
     checked = _read(file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env)
     with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
         try:
-            created = _upload(client, checked)
+            created = _upload(client, checked.session, checked.warnings)
         except SconeError as error:
             raise error.within("Creating session failed") from error
-    _print_hash(checked.name, created.hash, as_json=as_json)
+    _print_hash(checked.session.name, created.hash, as_json=as_json)
 
 
 @click.command("update", context_settings=SETTINGS)
@@ -177,13 +184,14 @@ def update(
     with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
         try:
             # Read in any case: an update never creates.
-            active = _active(client, checked.name)
-            if checked.predecessor is None:
-                checked = checked.with_predecessor(active.hash)
-            created = _upload(client, checked)
+            session = checked.session
+            active = _active(client, session.name)
+            if session.predecessor is None:
+                session = session.with_predecessor(active.hash)
+            created = _upload(client, session, checked.warnings)
         except SconeError as error:
             raise error.within("Updating session failed") from error
-    _print_hash(checked.name, created.hash, as_json=as_json)
+    _print_hash(checked.session.name, created.hash, as_json=as_json)
 
 
 @click.command("verify", context_settings=SETTINGS)
@@ -210,7 +218,9 @@ def verify(
     from scone.cli.session_context import open_client
     from scone.session import differences, read_session, session_hash
 
-    checked = _read(file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env)
+    checked = _read(
+        file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env
+    ).session
     with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
         try:
             found = client.read_session(checked.name)
@@ -271,7 +281,7 @@ def read(
 
 def _read(
     file: str, given: tuple[str, ...], *, fail_on_warning: bool, name: str | None, use_env: bool
-) -> Session:
+) -> Checked:
     """The session in a file, after substitution; its warnings are told, or end the command."""
     from scone.cli.secret_values import SecretReader
     from scone.session import read_session
@@ -288,7 +298,7 @@ def _read(
         raise SconeError(
             f"{file}: {len(checked.warnings)} warning(s), and --fail-on-warning is given"
         )
-    return checked.session
+    return checked
 
 
 def _environment() -> dict[str, str]:
@@ -343,12 +353,15 @@ def _active(client: CasClient, name: str) -> Created:
         raise
 
 
-def _upload(client: CasClient, checked: Session) -> Created:
+def _upload(client: CasClient, session: Session, told: Iterable[Problem]) -> Created:
+    """Upload; of the CAS's warnings only those that were not told already."""
     from scone.session import to_yaml
 
-    created = client.create_session(to_yaml(checked))
+    created = client.create_session(to_yaml(session))
+    known = {f"{problem.path}: {problem.message}" for problem in told}
     for line in created.warnings:
-        output.warning(line)
+        if line not in known:
+            output.warning(line)
     return created
 
 
