@@ -104,13 +104,13 @@ class Conversation:
 
 
 def _measure_program(conversation: Conversation, frame: Frame) -> dict[str, object]:
-    program = _program(frame)
+    program = _program(conversation, frame)
     measured = measure_program(program, options_of(frame.value, _PLACE))
     return _take(conversation, frame.value, measured)
 
 
 def _measure_python(conversation: Conversation, frame: Frame) -> dict[str, object]:
-    interpreter = _program(frame)
+    interpreter = _program(conversation, frame)
     trees = trees_of(frame.value, _PLACE)
     measured = measure_python(interpreter, trees, options_of(frame.value, _PLACE))
     return _take(conversation, frame.value, measured)
@@ -143,8 +143,9 @@ def _info(conversation: Conversation, _: Frame) -> dict[str, object]:
     return {"simulated": True, "platform_id": platform_id, "version": __version__}
 
 
-def _program(frame: Frame) -> OpenedProgram:
+def _program(conversation: Conversation, frame: Frame) -> OpenedProgram:
     """The first descriptor, under its path; the second proves that paths mean the same here."""
+    conversation.identity = None  # a refused program leaves nothing to quote
     descriptor, namespace = frame.descriptors
     theirs, ours = os.fstat(namespace), Path("/proc/self/ns/mnt").stat()
     if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino):

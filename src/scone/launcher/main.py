@@ -15,7 +15,7 @@ from typing import Final
 
 from scone import __version__
 from scone.errors import NotFoundError, SconeError
-from scone.launcher.console import INFO, WARNING, Console, write, write_error
+from scone.launcher.console import DEBUG, INFO, WARNING, Console, write, write_error
 from scone.launcher.settings import Settings
 from scone.tee.measurement import OpenedProgram, measure_program, open_program
 
@@ -125,6 +125,8 @@ def _run_attested(
 
     measured = measure_program(program, settings.options)
     out.log(INFO, f"Enclave hash: {measured.mrenclave.hex()}")
+    for path, digest in measured.files:  # which one changed, when the CAS refuses the whole
+        out.log(DEBUG, f"measured {path} {digest}")
     if len(words) > 1:
         out.log(INFO, "Ignoring the host's arguments: those of the session apply")
     try:

@@ -54,6 +54,17 @@ def test_the_request_carries_evidence_for_this_channel_and_the_hash_that_scone_h
     assert world.cas.bound == [(True, out.strip())]
 
 
+def test_the_debug_log_has_the_digest_of_every_measured_file(world):
+    world.cas.refuse(403, "another measurement")
+    error = world.run("/bin/true", SCONE_LOG="DEBUG")[2]
+    program = open_program("/bin/true")
+    files = measure_program(program, EnclaveOptions()).files
+    program.close()
+    assert len(files) >= 3
+    for path, digest in files:
+        assert f": measured {path} {digest}\n" in error
+
+
 def test_the_measurement_covers_geometry_and_cas_key(world):
     program = open_program(PYTHON)
     options = EnclaveOptions(world.cas.key_hash, 1 << 30, 4 << 10, 3)

@@ -294,6 +294,17 @@ def test_the_las_refuses_what_it_cannot_measure(las, tmp_path):
             answer = request(las, "measure_program", descriptors=descriptors, **fields)
             assert message in answer["error"]["messages"][-1], (change, answer)
         assert "mrenclave" in request(las, "measure_program", descriptors=(true, here), **good)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(20)
+            connection.connect(str(las))
+            quote = {"protocol": 1, "operation": "quote", "report_data": "00" * 64}
+            for path, served in [(real, True), ("/none", False)]:
+                fields = {"protocol": 1, "operation": "measure_program", **good, "path": path}
+                send_frame(connection, fields, [true, here])
+                receive_frame(connection, 1 << 20, "answer")
+                send_frame(connection, quote)
+                answer = receive_frame(connection, 1 << 20, "answer").value
+                assert ("quote" in answer) is served
     finally:
         for descriptor in (true, here, other):
             os.close(descriptor)
