@@ -47,7 +47,7 @@ format: $(VENV)/dev-installed ## let ruff format
 
 crash: $(VENV)/dev-installed ## kill -9 in a loop of 200
 	@$(BIN)/python tests/integration/store/crash.py --kills 200
-	@$(BIN)/python tests/e2e/crash.py --kills 200
+	@$(BIN)/python tests/e2e/cas_crash.py --kills 200
 
 bench: $(VENV)/dev-installed ## all benchmark rows beside their peers
 	@for row in mutual_tls provisioning start_up; do $(BIN)/python benchmarks/$$row.py || exit 1; done

@@ -120,8 +120,9 @@ def test_the_story_of_the_cli_page(world):
         config="third.json",
     )
     assert "Enclave hash does not match expectation:" in wrong.stderr
-    again = world.provision(status=1)
-    assert "already provisioned" in again.stderr
+    assert "had provisioned the CAS before" in world.provision().stderr
+    other = world.provision("--identity", identity_file(world.home), status=1)
+    assert "only the first claim succeeds" in other.stderr
 
 
 def test_the_pages_two_session_files_run_unchanged(world):

@@ -7,9 +7,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import crash
+import cas_crash
 
 
 @pytest.mark.e2e
 def test_no_acknowledged_session_is_lost_by_kill_9():
-    assert crash.run(kills=6) > 20
+    assert cas_crash.run(kills=6) > 20

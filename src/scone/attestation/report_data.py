@@ -17,6 +17,7 @@ SERVICE_EXPORTER_LABEL: Final = b"EXPORTER-scone-service-attestation-v1"
 
 _SERVICE_LABEL: Final = b"scone-service-attestation-v1\0"
 _REGISTRATION_LABEL: Final = b"scone-registration-v1\0"
+_VOUCHER_LABEL: Final = b"scone-key-store-voucher-v1\0"
 _NO_SERVICE_HASH: Final = bytes(32)
 
 
@@ -61,4 +62,17 @@ def registration_report_data(role: str, nonce: bytes, public_key: bytes) -> byte
         + hashlib.sha256(role.encode()).digest()
         + _exactly("nonce", nonce, 16)
         + _exactly("public key", public_key, 32)
+    ).digest()
+
+
+def voucher_report_data(public_key: bytes, wrapped_key: bytes) -> bytes:
+    """Report data of a CAS that lets another one into its key store: whom, and with what.
+
+    Raises:
+        MalformedError: a public key that is not 32 bytes.
+    """
+    return hashlib.sha512(
+        _VOUCHER_LABEL
+        + _exactly("public key", public_key, 32)
+        + hashlib.sha256(wrapped_key).digest()
     ).digest()

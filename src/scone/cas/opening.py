@@ -14,10 +14,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
+from scone.attestation.appraise import appraise_voucher
 from scone.attestation.cas_evidence import Receipt
+from scone.attestation.collateral import Collateral
 from scone.attestation.verify import Anchor, VerifiedEvidence, verify
 from scone.cas.config import Availability
 from scone.cas.keys import (
@@ -42,13 +45,13 @@ from scone.cas.store.key_store import (
     open_with_seal,
     read_key_store,
 )
-from scone.cas.store.key_store_file import SealedUnder
+from scone.cas.store.key_store_file import Registered, SealedUnder
 from scone.cas.store.lock import DatabaseLock
 from scone.cas.store.replacement import recover
 from scone.cas.store.sqlite import SqliteStore, create_store, open_store
 from scone.crypto.keyhash import key_hash
 from scone.crypto.secret import SecretBytes
-from scone.errors import IntegrityError, NotFoundError
+from scone.errors import IntegrityError, NotFoundError, VerificationError
 from scone.owner_config import ApiIdentity, OwnerConfig, read_owner_config
 from scone.session import canonical_json, read_session, session_hash
 from scone.session.secrets import SecretValues
@@ -99,7 +102,7 @@ def start_cas(
 
     def database_key() -> DatabaseKey | None:
         try:
-            opened.append(_open_key_store(path, platform))
+            opened.append(_open_key_store(path, platform, collateral, now()))
         except NotFoundError:
             return None
         return opened[-1].payload.opens
@@ -172,7 +175,7 @@ def add_backup(cas: Cas, phase: Provisioned, public_key: bytes) -> Provisioned:
     Raises:
         StateError: the disk refuses.
     """
-    key_store = phase.key_store.admitting(RegisterFor(public_key))
+    key_store = phase.key_store.admitting(RegisterFor(public_key, _voucher(cas.platform)))
     key_store.write(key_store_path(cas.availability.database_path))
     return replace(phase, key_store=key_store)
 
@@ -187,7 +190,9 @@ def roll_database_key(cas: Cas, phase: Provisioned, withdrawn_id: str) -> Provis
     identity = DatabaseIdentity.new(os.urandom, epoch=old.epoch + 1)
     key = SecretBytes(os.urandom(32))
     others = [
-        one for one in phase.key_store.registered if backup_id(one.public_key) != withdrawn_id
+        RegisterFor(one.public_key, _voucher(cas.platform), one.label)
+        for one in phase.key_store.registered
+        if backup_id(one.public_key) != withdrawn_id
     ]
     key_store = phase.key_store.succeeded_by(
         old.rolled_over(key, identity), [_seal_to(cas.platform), *others]
@@ -213,7 +218,23 @@ def backup_id(public_key: bytes) -> str:
     return hashlib.sha256(public_key).hexdigest()[:16]
 
 
-def _open_key_store(path: Path, platform: Platform) -> OpenKeyStore:
+def _voucher(platform: Platform) -> Callable[[bytes], bytes]:
+    return lambda report_data: platform.tee.quote(report_data).quote
+
+
+def _check_voucher(
+    platform: Platform, collateral: Collateral, now: datetime, stanza: Registered
+) -> None:
+    """Whether a CAS like this one made the stanza by which it would open a foreign state."""
+    voucher = verify(stanza.voucher, collateral, platform.anchors, now)
+    if voucher.report.report_data != stanza.report_data:
+        raise VerificationError("the voucher in the key store is for another registration")
+    appraise_voucher(voucher, platform.own)
+
+
+def _open_key_store(
+    path: Path, platform: Platform, collateral: Collateral, now: datetime
+) -> OpenKeyStore:
     file = read_key_store(key_store_path(path))
     here = _seal_to(platform)
     try:
@@ -223,7 +244,9 @@ def _open_key_store(path: Path, platform: Platform) -> OpenKeyStore:
         if private_key is None:
             raise
         try:
-            opened = open_with_registration(file, private_key)
+            opened = open_with_registration(
+                file, private_key, partial(_check_voucher, platform, collateral, now)
+            )
         except IntegrityError as not_registered:
             raise not_registered.within(str(sealed_elsewhere)) from None
     payload, own = opened.payload, platform.own

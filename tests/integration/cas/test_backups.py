@@ -196,3 +196,44 @@ def test_an_injected_key_stays_marked_through_roll_over(tmp_path, platform, owne
             _, answer = register(primary, backup, owner)
         primary.call("DELETE", f"/v1/backups/{answer['id']}", b"", owner)
         assert primary.cas.phase.payload.origin == "injected"
+
+
+def test_a_state_that_an_attacker_encrypts_to_a_backup_is_not_taken_up(tmp_path, platform, owner):
+    """A genuine CAS with attacker-chosen state must not pass as one whose key nobody knows.
+
+    The attacker knows the backup's public key and makes a database with a key of their own, marked
+    as generated; all that is missing is the evidence of a genuine CAS over the stanza.
+    """
+    from scone.cas.opening import key_store_path
+    from scone.cas.store.key_store import RegisterFor, new_key_store
+    from scone.errors import SconeError
+
+    attackers, two = folder(tmp_path, "attackers"), folder(tmp_path, "two")
+    other = harness.make_platform(platform.vendor)
+    with harness.running_cas(two, other) as backup:
+        request = {"nonce": "0" * 32, "role": "backup"}
+        _, newcomer = backup.call("POST", "/v1/registration", request)
+    with harness.running_cas(attackers, platform) as own:
+        harness.provision(own, owner, database_key="ab" * 32)
+        payload = own.cas.phase.payload
+        genuine = platform.quote(harness.CAS_PROGRAM, b"\5" * 64)
+    copy_database(attackers, two)
+    from dataclasses import replace
+
+    lie = replace(payload, origin="generated")
+    public_key = bytes.fromhex(newcomer["public_key"])
+    for voucher, reason in ((b"x" * 500, "quote"), (genuine, "another registration")):
+        forged = new_key_store(lie, [RegisterFor(public_key, lambda _, v=voucher: v)])
+        forged.write(key_store_path(two / "cas.db"))
+        with pytest.raises(SconeError, match=reason), harness.running_cas(two, other):
+            pass
+    evil = program(mrsigner=b"\6" * 32)
+
+    def by_other_software(data):
+        return platform.quote(evil, data)
+
+    new_key_store(lie, [RegisterFor(public_key, by_other_software)]).write(
+        key_store_path(two / "cas.db")
+    )
+    with pytest.raises(SconeError, match="another signer"), harness.running_cas(two, other):
+        pass

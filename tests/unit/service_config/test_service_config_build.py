@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from scone.attestation import appraise
 from scone.attestation.appraise import AcceptedEvidence
+from scone.attestation.appraise import accepted as appraise_accepted
 from scone.crypto.secret import SecretBytes
 from scone.errors import AppraisalError, LimitError, MalformedError, NotFoundError, UsageError
 from scone.service_config import InjectedFile, ServiceConfig, build, expand_template
@@ -28,7 +28,7 @@ SECRETS = (
 
 
 def accepted(until=NOW):
-    return AcceptedEvidence(SimpleNamespace(valid_until=until), proof=appraise._PROOF)
+    return AcceptedEvidence(SimpleNamespace(valid_until=until), proof=appraise_accepted.PROOF)
 
 
 def session(mode="hardware", version="0.3", images=(), **service):

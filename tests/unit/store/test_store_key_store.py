@@ -24,15 +24,27 @@ from scone.cas.store.key_store import (
     read_key_store,
     write_key_store,
 )
-from scone.cas.store.key_store_file import MAX_BYTES, KeyStoreFile, SealedUnder, encode, parse
+from scone.cas.store.key_store_file import (
+    MAX_BYTES,
+    KeyStoreFile,
+    Registered,
+    SealedUnder,
+    encode,
+    parse,
+)
 from scone.crypto.sealing import new_x25519_key, x25519_public_key
 from scone.crypto.secret import SecretBytes
 from scone.errors import IntegrityError, MalformedError, NotFoundError, SconeError, StateError
 
 BACKUP_KEY = new_x25519_key(os.urandom)
-BACKUP = RegisterFor(x25519_public_key(BACKUP_KEY))
+BACKUP = RegisterFor(x25519_public_key(BACKUP_KEY), lambda data: b"evidence over " + data)
 SEAL = SealTo(SEALING_KEY, UNDER)
 OTHER_KEY = SecretBytes(b"\x01" * 32)
+
+
+def vouched(stanza: Registered) -> None:
+    if stanza.voucher != b"evidence over " + stanza.report_data:
+        raise IntegrityError("not vouched for")
 
 
 def made(*recipients: SealTo | RegisterFor) -> OpenKeyStore:
@@ -48,7 +60,7 @@ def test_the_machine_that_sealed_it_opens_it() -> None:
 
 
 def test_a_registered_cas_opens_it() -> None:
-    assert open_with_registration(reread(made()), BACKUP_KEY).payload == PAYLOAD
+    assert open_with_registration(reread(made()), BACKUP_KEY, vouched).payload == PAYLOAD
 
 
 def test_the_vectors_open_to_their_payload() -> None:
@@ -60,12 +72,25 @@ def test_the_vectors_open_to_their_payload() -> None:
     registered = json.loads((VECTORS / "key-store-registered.json").read_text())
     file = parse(bytes.fromhex(registered["file"]))
     private = SecretBytes(bytes.fromhex(registered["private_key"]))
-    assert open_with_registration(file, private).payload == PAYLOAD
+    assert open_with_registration(file, private, vouched).payload == PAYLOAD
+
+
+def test_a_stanza_that_no_genuine_cas_vouches_for_is_not_opened() -> None:
+    """Anybody can encrypt a key store of their own making to a registered CAS."""
+    forged = new_key_store(
+        replace(PAYLOAD, origin="generated"), [RegisterFor(BACKUP.public_key, lambda _: b"forged")]
+    )
+
+    def refuse(stanza: Registered) -> None:
+        raise IntegrityError(f"not vouched for: {stanza.voucher!r}")
+
+    with pytest.raises(IntegrityError, match="not vouched for"):
+        open_with_registration(reread(forged), BACKUP_KEY, refuse)
 
 
 def test_a_key_that_is_not_registered_is_refused() -> None:
     with pytest.raises(IntegrityError, match="is not registered in it"):
-        open_with_registration(reread(made()), new_x25519_key(os.urandom))
+        open_with_registration(reread(made()), new_x25519_key(os.urandom), vouched)
 
 
 @pytest.mark.parametrize(
@@ -114,19 +139,20 @@ def test_a_running_cas_admits_a_backup_without_making_new_keys() -> None:
     before = made(SEAL)
     after = before.admitting(BACKUP)
     assert before.registered == ()
-    assert after.registered == (BACKUP,)
-    assert open_with_registration(reread(after), BACKUP_KEY).payload == PAYLOAD
+    assert [one.public_key for one in after.registered] == [BACKUP.public_key]
+    assert open_with_registration(reread(after), BACKUP_KEY, vouched).payload == PAYLOAD
     assert open_with_seal(reread(after), SEALING_KEY, UNDER).file_key == before.file_key
 
 
 def test_admitting_the_same_recipient_again_replaces_its_stanza() -> None:
     store = made().admitting(BACKUP).admitting(SealTo(OTHER_KEY, replace(UNDER, cpu_svn="0" * 32)))
     assert len(store.stanzas) == 2
-    assert open_with_seal(reread(store), OTHER_KEY, UNDER).registered == (BACKUP,)
+    registered = open_with_seal(reread(store), OTHER_KEY, UNDER).registered
+    assert [one.public_key for one in registered] == [BACKUP.public_key]
 
 
 def test_a_backup_that_opened_it_can_seal_it_to_its_own_machine() -> None:
-    opened = open_with_registration(reread(made()), BACKUP_KEY)
+    opened = open_with_registration(reread(made()), BACKUP_KEY, vouched)
     own = SealTo(OTHER_KEY, replace(UNDER, platform_id="backup"))
     assert open_with_seal(reread(opened.admitting(own)), OTHER_KEY, own.under).payload == PAYLOAD
 
@@ -136,12 +162,12 @@ def test_a_backup_that_opened_it_can_seal_it_to_its_own_machine() -> None:
 )
 def test_a_public_key_that_nobody_can_have_is_refused(public_key: bytes) -> None:
     with pytest.raises(MalformedError):
-        made(SEAL).admitting(RegisterFor(public_key))
+        made(SEAL).admitting(RegisterFor(public_key, BACKUP.vouch))
 
 
 def test_a_label_that_the_header_cannot_hold_is_refused() -> None:
     with pytest.raises(MalformedError, match="label"):
-        made(SEAL).admitting(RegisterFor(BACKUP.public_key, "backup x\n"))
+        made(SEAL).admitting(RegisterFor(BACKUP.public_key, BACKUP.vouch, "backup x\n"))
 
 
 def test_a_withdrawn_backup_opens_nothing_of_the_successor() -> None:
@@ -150,7 +176,7 @@ def test_a_withdrawn_backup_opens_nothing_of_the_successor() -> None:
     after = before.succeeded_by(payload, [SEAL])
     assert after.file_key != before.file_key
     with pytest.raises(IntegrityError, match="not registered"):
-        open_with_registration(reread(after), BACKUP_KEY)
+        open_with_registration(reread(after), BACKUP_KEY, vouched)
     # ... even with the file key that it had
     file = reread(after)
     stale = replace(before, payload=payload).encode()
@@ -209,7 +235,7 @@ def test_every_flipped_bit_is_refused_for_both_ways_of_opening() -> None:
             continue
         for opening in (
             lambda file=file: open_with_seal(file, SEALING_KEY, UNDER),
-            lambda file=file: open_with_registration(file, BACKUP_KEY),
+            lambda file=file: open_with_registration(file, BACKUP_KEY, vouched),
         ):
             try:
                 opening()

@@ -15,7 +15,7 @@ from scone.attestation.appraise.accepted import (
     NotTrustedError,
 )
 from scone.attestation.appraise.cas import CasPolicy, appraise_cas
-from scone.attestation.appraise.peer import appraise_peer
+from scone.attestation.appraise.peer import appraise_peer, appraise_voucher
 from scone.attestation.appraise.service import appraise_service
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "appraise_cas",
     "appraise_peer",
     "appraise_service",
+    "appraise_voucher",
 ]

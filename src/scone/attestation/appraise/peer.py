@@ -18,6 +18,7 @@ from scone.attestation.appraise.accepted import (
     pinned_platform,
     tcb_options,
 )
+from scone.attestation.sgx.tcb import TcbStatus
 from scone.attestation.verify import VerifiedEvidence
 
 
@@ -82,3 +83,30 @@ def appraise_peer(
     if clauses:
         raise NotTrustedError([NOT_TRUSTWORTHY, *map(str, clauses)], clauses)
     return AcceptedEvidence(newcomer, proof=PROOF)
+
+
+def appraise_voucher(voucher: VerifiedEvidence, own: VerifiedEvidence) -> AcceptedEvidence:
+    """The evidence of a CAS that let us into its key store: software that we take state from.
+
+    Same root, TEE kind, signer and product, not revoked, and debug only if we are. Its version and
+    TCB were compared when it registered us, the other way round.
+
+    Raises:
+        NotTrustedError: every requirement that it does not meet.
+    """
+    theirs, ours = voucher.report, own.report
+    failed = [
+        Clause(name, f"The key store was made for us by a CAS with {what}")
+        for name, what, holds in (
+            ("root", "another root of trust", voucher.anchor == own.anchor),
+            ("tee", "another TEE", voucher.tee == own.tee),
+            ("debug-mode", "debug mode enabled", own.debug or not voucher.debug),
+            ("mrsigner", "another signer (MRSIGNER)", theirs.mrsigner == ours.mrsigner),
+            ("isvprodid", "another product ID (ISVPRODID)", theirs.isvprodid == ours.isvprodid),
+            ("revoked", "a revoked platform", voucher.tcb_status is not TcbStatus.REVOKED),
+        )
+        if not holds
+    ]
+    if failed:
+        raise NotTrustedError([NOT_TRUSTWORTHY, *map(str, failed)], failed)
+    return AcceptedEvidence(voucher, proof=PROOF)

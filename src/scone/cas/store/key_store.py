@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -142,9 +142,13 @@ class SealTo:
 
 @dataclass(frozen=True, slots=True)
 class RegisterFor:
-    """A registered CAS: the X25519 key that its quote bound, and what it may be."""
+    """A CAS to admit: the X25519 key that its quote bound, what it may be, and our evidence.
+
+    `vouch` gives this CAS's quote over 64 bytes of report data.
+    """
 
     public_key: bytes
+    vouch: Callable[[bytes], bytes]
     label: str = "backup"
 
 
@@ -160,13 +164,9 @@ class OpenKeyStore:
     stanzas: tuple[Stanza, ...]
 
     @property
-    def registered(self) -> tuple[RegisterFor, ...]:
+    def registered(self) -> tuple[Registered, ...]:
         """The registered CASes that may open it."""
-        return tuple(
-            RegisterFor(stanza.public_key, stanza.label)
-            for stanza in self.stanzas
-            if isinstance(stanza, Registered)
-        )
+        return tuple(stanza for stanza in self.stanzas if isinstance(stanza, Registered))
 
     def admitting(self, recipient: Recipient, random: Random = os.urandom) -> OpenKeyStore:
         """The same with one more stanza; an older one for the same recipient leaves.
@@ -311,16 +311,20 @@ def open_with_seal(file: KeyStoreFile, key: SecretBytes, now: SealedUnder) -> Op
     )
 
 
-def open_with_registration(file: KeyStoreFile, private_key: SecretBytes) -> OpenKeyStore:
-    """Open with the private key of a registered CAS.
+def open_with_registration(
+    file: KeyStoreFile, private_key: SecretBytes, check_voucher: Callable[[Registered], None]
+) -> OpenKeyStore:
+    """Open with the private key of a registered CAS, after its stanza was found to be vouched for.
 
     Raises:
+        SconeError: what `check_voucher` raises where no genuine CAS made the stanza.
         IntegrityError: this key is not registered, or the file is damaged.
         MalformedError: a private key or payload of another form.
     """
     public_key = form.public_key_of(private_key)
     for stanza in file.stanzas:
         if isinstance(stanza, Registered) and stanza.public_key == public_key:
+            check_voucher(stanza)
             return _opened(file, form.open_registered(stanza, private_key))
     raise IntegrityError(
         f"the key store is not for this CAS: key {public_key.hex()[:16]} is not registered in it",
@@ -337,8 +341,8 @@ def _stanza(file_key: SecretBytes, recipient: Recipient, random: Random) -> Stan
     match recipient:
         case SealTo(key, under):
             return form.seal_stanza(file_key, key, under, random)
-        case RegisterFor(public_key, label):
-            return form.registered_stanza(file_key, public_key, label)
+        case RegisterFor(public_key, vouch, label):
+            return form.registered_stanza(file_key, public_key, label, vouch)
 
 
 def _same(old: Stanza, new: Stanza) -> bool:

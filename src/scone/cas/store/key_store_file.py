@@ -10,16 +10,19 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from scone.attestation.report_data import voucher_report_data
 from scone.crypto import sealing
 from scone.crypto.keys import Random
 from scone.crypto.secret import SecretBytes
 from scone.errors import IntegrityError, MalformedError
 
-MAX_BYTES: Final = 64 * 1024  # hundreds of stanzas
+MAX_BYTES: Final = 1024 * 1024  # a hundred registered stanzas with their vouchers
 MAX_STANZAS: Final = 128
+_MAX_VOUCHER: Final = 16 * 1024  # a quote with its certificates takes 4 to 5 KiB
 FILE_KEY_BYTES: Final = 32
 _MAX_PAYLOAD: Final = 8 * 1024
 _MAGIC: Final = "scone-key-store/v1"
@@ -101,11 +104,22 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """The file key for the X25519 key of a registered CAS (`label`: backup or upgrade)."""
+    """The file key for the X25519 key of a registered CAS (`label`: backup or upgrade).
+
+    Anybody can encrypt to a public key. The voucher is evidence of the CAS that did, over
+    this key and body (`report_data`): without it a genuine CAS would take up a state that
+    an attacker made.
+    """
 
     label: str
     public_key: bytes
     body: bytes
+    voucher: bytes
+
+    @property
+    def report_data(self) -> bytes:
+        """What the voucher must be evidence over."""
+        return voucher_report_data(self.public_key, self.body)
 
 
 Stanza = Seal | Registered
@@ -127,8 +141,10 @@ def seal_stanza(
     return Seal(under, sealing.seal(key, file_key.reveal(), _SEAL_DATA, random))
 
 
-def registered_stanza(file_key: SecretBytes, public_key: bytes, label: str) -> Registered:
-    """A stanza that the holder of the private key opens.
+def registered_stanza(
+    file_key: SecretBytes, public_key: bytes, label: str, vouch: Callable[[bytes], bytes]
+) -> Registered:
+    """A stanza that the holder of the private key opens; `vouch` gives evidence over report data.
 
     Raises:
         MalformedError: no X25519 public key, or a label that the header cannot hold.
@@ -136,7 +152,10 @@ def registered_stanza(file_key: SecretBytes, public_key: bytes, label: str) -> R
     if _LABEL.fullmatch(label) is None:
         raise MalformedError(f"{_PLACE}.registered label", _LABEL.pattern, repr(label[:80]))
     body = sealing.hpke_seal(public_key, _HPKE_INFO, label.encode(), file_key.reveal())
-    return Registered(label, public_key, body)
+    voucher = vouch(voucher_report_data(public_key, body))
+    if not 1 <= len(voucher) <= _MAX_VOUCHER:
+        raise MalformedError(f"{_PLACE}.voucher", f"1 to {_MAX_VOUCHER} bytes", f"{len(voucher)}")
+    return Registered(label, public_key, body, voucher)
 
 
 def public_key_of(private_key: SecretBytes) -> bytes:
@@ -273,7 +292,8 @@ def _stanza(words: list[str], lines: _Lines) -> Stanza:
                 raise MalformedError(f"{_PLACE}.registered label", _LABEL.pattern, repr(label))
             if _HEX.fullmatch(public_key) is None or len(public_key) != 64:
                 raise MalformedError(f"{_PLACE}.registered key", "64 hex digits", repr(public_key))
-            return Registered(label, bytes.fromhex(public_key), _body(lines, _REGISTERED_BODY))
+            body = _body(lines, _REGISTERED_BODY)
+            return Registered(label, bytes.fromhex(public_key), body, _block(lines, _MAX_VOUCHER))
         case _:
             raise MalformedError(
                 f"{_PLACE}.stanza",
@@ -284,18 +304,24 @@ def _stanza(words: list[str], lines: _Lines) -> Stanza:
 
 
 def _body(lines: _Lines, size: int) -> bytes:
-    text = ""
-    while True:
-        line = lines.next("stanza body")
-        text += line
-        if len(line) > _COLUMNS or len(text) > 2 * size:
-            raise MalformedError(f"{_PLACE}.stanza body", f"lines of {_COLUMNS} characters")
-        if len(line) < _COLUMNS:
-            break
-    body = _from_base64(text, "stanza body")
+    body = _block(lines, size)
     if len(body) != size:
         raise MalformedError(f"{_PLACE}.stanza body", f"{size} bytes", f"{len(body)}")
     return body
+
+
+def _block(lines: _Lines, limit: int) -> bytes:
+    """Base64 in full lines and a shorter last one."""
+    parts: list[str] = []
+    length = 0
+    while True:
+        line = lines.next("stanza body")
+        parts.append(line)
+        length += len(line)
+        if len(line) > _COLUMNS or length > 2 * limit:
+            raise MalformedError(f"{_PLACE}.stanza body", f"lines of {_COLUMNS} characters")
+        if len(line) < _COLUMNS:
+            return _from_base64("".join(parts), "stanza body")
 
 
 def _header(stanzas: tuple[Stanza, ...]) -> str:
@@ -314,8 +340,9 @@ def _header(stanzas: tuple[Stanza, ...]) -> str:
             case Registered(label, public_key):
                 words = ("registered", label, public_key.hex())
         lines.append(" ".join(("->", *words)))
-        text = _base64(stanza.body)
-        lines.extend(text[at : at + _COLUMNS] for at in range(0, len(text) + 1, _COLUMNS))
+        blocks = [stanza.body, stanza.voucher] if isinstance(stanza, Registered) else [stanza.body]
+        for text in map(_base64, blocks):
+            lines.extend(text[at : at + _COLUMNS] for at in range(0, len(text) + 1, _COLUMNS))
     return "\n".join((*lines, "---"))
 
 

@@ -1,6 +1,6 @@
 """kill -9 of a CAS in a loop: every acknowledged session is there after each restart.
 
-python tests/e2e/crash.py --kills 200
+python tests/e2e/cas_crash.py --kills 200
 """
 
 import argparse
