@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check lint types imports format e2e crash bench bench-quick clean
+.PHONY: help demo test check lint types imports format crash bench clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -49,8 +49,13 @@ crash: $(VENV)/dev-installed ## kill -9 in a loop of 200
 	@$(BIN)/python tests/integration/store/crash.py --kills 200
 	@$(BIN)/python tests/e2e/cas_crash.py --kills 200
 
-bench: $(VENV)/dev-installed ## all benchmark rows beside their peers
-	@for row in mutual_tls provisioning start_up; do $(BIN)/python benchmarks/$$row.py || exit 1; done
+.PHONY: bench-packages
+bench-packages:
+	@command -v nginx >/dev/null && command -v gcc >/dev/null && test -e /usr/include/openssl/ssl.h || { apt-get update -qq && \
+	  apt-get install -y -qq nginx-light gcc libssl-dev android-libboringssl-dev; }
+
+bench: $(VENV)/dev-installed bench-packages ## all benchmark rows beside their peers
+	@for row in mutual_tls provisioning store start_up; do $(BIN)/python benchmarks/$$row.py || exit 1; done
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis src/*.egg-info

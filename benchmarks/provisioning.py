@@ -80,7 +80,7 @@ def cas(directory, *, cpus):
             for line in (own / "cas.log").read_text().splitlines()
             if "provisioning token" in line
         )
-        identity = create_identity()
+        identity = create_identity(os.urandom)
         options = Options(identity_pem=identity.pem, timeout_s=20)
         limits = {"max_requests_per_second_per_address": 0}
         body = json.dumps({"token": token, "config": {"limits": limits}}).encode()
@@ -103,7 +103,7 @@ def las(env, platform):
     import subprocess
 
     process = subprocess.Popen(
-        [str(BIN / "las"), "--simulation"], env=env, stderr=subprocess.DEVNULL
+        [str(BIN / "las"), "--simulation"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         deadline = time.monotonic() + 20
