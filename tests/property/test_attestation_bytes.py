@@ -33,9 +33,9 @@ from scone.attestation.collateral import Collateral
 from scone.attestation.sgx.pck import SgxExtension
 from scone.attestation.sgx.quote import Quote, ReportBody
 from scone.attestation.sgx.tcb import QeIdentity, TcbInfo
-from scone.attestation.strict_json import read_object, read_spans
 from scone.attestation.verify import VerificationCache, VerifiedEvidence, verify
 from scone.errors import MalformedError, SconeError, VerificationError
+from scone.strict_json import read_object, read_spans
 
 RAW = platform().quote(IDENTITY, REPORT_DATA)
 COLLATERAL = collateral()

@@ -25,7 +25,9 @@ from scone.attestation.collateral import MAX_COLLATERAL_BYTES, Collateral
 from scone.attestation.receipt import Receipt, make_receipt, verify_receipt
 from scone.attestation.report_data import cas_report_data
 from scone.attestation.sgx.quote import MAX_QUOTE_BYTES
-from scone.attestation.strict_json import (
+from scone.attestation.verify import Anchor, VerificationCache, VerifiedEvidence, verify
+from scone.errors import MalformedError, UsageError, VerificationError
+from scone.strict_json import (
     JsonObject,
     JsonValue,
     base64_of,
@@ -40,8 +42,6 @@ from scone.attestation.strict_json import (
     read_spans,
     text_of,
 )
-from scone.attestation.verify import Anchor, VerificationCache, VerifiedEvidence, verify
-from scone.errors import MalformedError, UsageError, VerificationError
 
 MAX_DOCUMENT_BYTES: Final = MAX_COLLATERAL_BYTES + 64 * 1024
 NONCE_CHARACTERS: Final = 32

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from scone.attestation.strict_json import JsonValue, decode, keys, parse_hex, read_object, text_of
 from scone.errors import MalformedError
+from scone.strict_json import JsonValue, decode, keys, parse_hex, read_object, text_of
 
 # Intel's sets are 14 to 21 kB; revocation lists grow.
 MAX_COLLATERAL_BYTES: Final = 512 * 1024

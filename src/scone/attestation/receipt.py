@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from scone.attestation.certificates import translated
-from scone.attestation.strict_json import JsonValue, base64_of, bounded_text_of, hex_of
 from scone.crypto.keyhash import key_hash
 from scone.crypto.keys import load_private_key
 from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError, VerificationError
+from scone.strict_json import JsonValue, base64_of, bounded_text_of, hex_of
 
 _RECEIPT_LABEL: Final = b"scone-provisioning-receipt-v1\0"
 _MAX_SPKI_BYTES: Final = 1024

@@ -9,12 +9,6 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from scone.attestation.strict_json import (
-    JsonObject,
-    decode,
-    read_object,
-    text_of,
-)
 from scone.errors import (
     AppraisalError,
     ConflictError,
@@ -27,6 +21,12 @@ from scone.errors import (
     UnavailableError,
     UnsupportedError,
     VerificationError,
+)
+from scone.strict_json import (
+    JsonObject,
+    decode,
+    read_object,
+    text_of,
 )
 from scone.transport.http import Response
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
-from scone.attestation.strict_json import JsonObject, JsonValue
 from scone.client.answers import (
     MAX_ANSWER_BYTES,
     hash_member,
@@ -27,6 +26,7 @@ from scone.client.known import KnownCas
 from scone.crypto.der import spki_of_certificate
 from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError, NetworkError, VerificationError
+from scone.strict_json import JsonObject, JsonValue
 from scone.transport.client import CLIENT_PORT, Connection, Options, connect, parse_address
 from scone.transport.http import Headers, Response
 

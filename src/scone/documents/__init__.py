@@ -4,7 +4,7 @@ Nothing here knows what a document means: readers of other packages walk the tre
 collect `Problem`s and report all of them at once.
 """
 
-from scone.documents.json_text import read_json, value_span
+from scone.documents.json_text import read_json
 from scone.documents.toml_text import read_toml
 from scone.documents.tree import (
     NULL_WORDS,
@@ -38,5 +38,4 @@ __all__ = [
     "read_toml",
     "read_yaml",
     "shown",
-    "value_span",
 ]

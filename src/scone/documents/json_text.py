@@ -1,4 +1,4 @@
-"""JSON text (RFC 8259) as a tree with positions, and where in it a value stands.
+"""JSON text (RFC 8259) as a tree with positions.
 
 Duplicate keys, NUL and lone surrogates are refused. Numbers keep their text.
 """
@@ -22,7 +22,9 @@ from scone.documents.tree import DocumentError, Mapping, Mark, Node, Scalar, Seq
 
 _SPACES: Final = frozenset(" \t\r\n")
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
-_STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"')
+_STRING: Final = re.compile(
+    r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
+)
 _PLAIN: Final = re.compile(
     r"(?:true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?![\w.+-])"
 )
@@ -36,37 +38,21 @@ def read_json(text: str, source: str = "document") -> Node:
         DocumentError: not JSON, a key given twice, or outside the limits; with line and column.
     """
     check_text(text, source, forbidden=NOT_IN_JSON)
-    return _Parser(text, source, ()).document()
-
-
-def value_span(text: str, *keys: str, source: str = "document") -> tuple[int, int] | None:
-    """Start and end index of the value under nested `keys`, None if it is absent.
-
-    For what is hashed or signed as received, before it is understood.
-
-    Raises:
-        DocumentError: not JSON.
-    """
-    check_text(text, source, forbidden=NOT_IN_JSON)
-    parser = _Parser(text, source, keys)
-    parser.document()
-    return parser.span
+    return _Parser(text, source).document()
 
 
 class _Parser:
     """One pass over one text."""
 
-    def __init__(self, text: str, source: str, wanted: tuple[str, ...]) -> None:
+    def __init__(self, text: str, source: str) -> None:
         self.text = text
         self.source = source
-        self.wanted = wanted
-        self.span: tuple[int, int] | None = None
         self.lines = [0, *(found.end() for found in _LINE_END.finditer(text))]
         self.at = 0
         self.left = MAX_JSON_NODES
 
     def document(self) -> Node:
-        node = self.value(0, ())
+        node = self.value(0)
         if self.space() != len(self.text):
             raise self.error("expected the end of the text")
         return node
@@ -91,8 +77,7 @@ class _Parser:
             return True
         return False
 
-    def value(self, depth: int, path: tuple[str, ...] | None) -> Node:
-        """One value; `path` is None where it cannot lead to the wanted one."""
+    def value(self, depth: int) -> Node:
         start = self.space()
         self.left -= 1
         if self.left < 0:
@@ -103,7 +88,7 @@ class _Parser:
                 raise self.error(f"expected at most {MAX_DEPTH} levels")
             self.at += 1
             opened = self.text[start]
-            node = self.object(start, depth, path) if opened == "{" else self.array(start, depth)
+            node = self.object(start, depth) if opened == "{" else self.array(start, depth)
         elif self.text.startswith('"', start):
             node = self.string()
         else:
@@ -112,8 +97,6 @@ class _Parser:
                 raise self.error("expected a JSON value")
             self.at = found.end()
             node = Scalar(found[0], "plain", self.mark(start))
-        if path is not None and path == self.wanted:
-            self.span = (start, self.at)
         return node
 
     def string(self) -> Scalar:
@@ -129,7 +112,7 @@ class _Parser:
             check_value(text, self.source, mark)
         return Scalar(text, "double", mark)
 
-    def object(self, start: int, depth: int, path: tuple[str, ...] | None) -> Mapping:
+    def object(self, start: int, depth: int) -> Mapping:
         entries: list[tuple[Scalar, Node]] = []
         keys: set[str] = set()
         if self.take("}"):
@@ -144,10 +127,7 @@ class _Parser:
             keys.add(key.text)
             if not self.take(":"):
                 raise self.error("expected ':'")
-            inner = None if path is None else (*path, key.text)
-            if inner != self.wanted[: len(inner or ())]:
-                inner = None
-            entries.append((key, self.value(depth + 1, inner)))
+            entries.append((key, self.value(depth + 1)))
             if self.take("}"):
                 return Mapping(tuple(entries), self.mark(start))
             if not self.take(","):
@@ -158,7 +138,7 @@ class _Parser:
         if self.take("]"):
             return Sequence((), self.mark(start))
         while True:
-            items.append(self.value(depth + 1, None))
+            items.append(self.value(depth + 1))
             if self.take("]"):
                 return Sequence(tuple(items), self.mark(start))
             if not self.take(","):

@@ -16,7 +16,9 @@ from typing import Final, Protocol
 
 from scone import __version__
 from scone.attestation.collateral import Collateral
-from scone.attestation.strict_json import (
+from scone.crypto.secret import SecretBytes
+from scone.errors import AppraisalError, ConflictError, UnsupportedError, UsageError
+from scone.strict_json import (
     JsonObject,
     hex_of,
     int_of,
@@ -24,8 +26,6 @@ from scone.attestation.strict_json import (
     read_object,
     text_of,
 )
-from scone.crypto.secret import SecretBytes
-from scone.errors import AppraisalError, ConflictError, UnsupportedError, UsageError
 from scone.tee.base import EnclaveIdentity
 from scone.tee.las_protocol import PROTOCOL, Frame, options_of, path_of, trees_of
 from scone.tee.measurement import Measurement, OpenedProgram, measure_program, measure_python

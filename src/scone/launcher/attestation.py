@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from scone.attestation.report_data import SERVICE_EXPORTER_LABEL, service_report_data
-from scone.attestation.strict_json import decode, list_of, read_object
 from scone.crypto.keys import generate_private_key, spki_of_private_key
 from scone.errors import AppraisalError, MalformedError, SconeError, UnavailableError
 from scone.launcher import kernel
@@ -17,6 +16,7 @@ from scone.launcher.connection import connect_to_cas
 from scone.launcher.console import DEBUG, WARNING, Console
 from scone.launcher.settings import Settings
 from scone.service_config.model import ServiceConfig
+from scone.strict_json import decode, list_of, read_object
 from scone.tee.las_client import attest_program
 from scone.tee.las_protocol import default_socket
 from scone.tee.measurement import FileDigest, Measurement, OpenedProgram

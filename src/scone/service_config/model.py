@@ -11,7 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from scone.attestation.strict_json import (
+from scone.crypto.secret import SecretBytes
+from scone.errors import MalformedError
+from scone.session.secrets import SecretValues
+from scone.session.secrets.values import from_base64, to_base64
+from scone.strict_json import (
     JsonObject,
     JsonValue,
     decode,
@@ -22,10 +26,6 @@ from scone.attestation.strict_json import (
     read_object,
     text_of,
 )
-from scone.crypto.secret import SecretBytes
-from scone.errors import MalformedError
-from scone.session.secrets import SecretValues
-from scone.session.secrets.values import from_base64, to_base64
 
 MAX_CONTENT: Final = 8 * 1024 * 1024
 """Bytes that the expanded values of one configuration may have together."""

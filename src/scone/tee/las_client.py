@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final, Self
 
 from scone.attestation.collateral import Collateral
-from scone.attestation.strict_json import JsonObject, bool_of, hex_of, object_of, text_of
 from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError, NetworkError, SconeError, UnavailableError
+from scone.strict_json import JsonObject, bool_of, hex_of, object_of, text_of
 from scone.tee.base import Evidence
 from scone.tee.las_protocol import (
     MAX_ANSWER_BYTES,

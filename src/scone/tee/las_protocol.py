@@ -16,16 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scone.attestation.strict_json import (
-    JsonObject,
-    decode,
-    int_of,
-    keys,
-    list_of,
-    object_of,
-    read_object,
-    text_of,
-)
 from scone.errors import (
     AppraisalError,
     ConflictError,
@@ -38,6 +28,16 @@ from scone.errors import (
     UnsupportedError,
     UsageError,
     VerificationError,
+)
+from scone.strict_json import (
+    JsonObject,
+    decode,
+    int_of,
+    keys,
+    list_of,
+    object_of,
+    read_object,
+    text_of,
 )
 from scone.tee.measurement import EnclaveOptions, FileDigest
 

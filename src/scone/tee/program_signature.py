@@ -15,10 +15,10 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from scone.attestation.strict_json import bool_of, decode, hex_of, int_of, keys, read_object
 from scone.crypto.secret import SecretBytes
 from scone.errors import AppraisalError, MalformedError, UsageError, VerificationError
 from scone.release import DEVELOPMENT_MRSIGNER, MIN_ISVSVN, RELEASE_ISVPRODID
+from scone.strict_json import bool_of, decode, hex_of, int_of, keys, read_object
 from scone.tee.base import EnclaveIdentity
 
 SIGNATURE_SUFFIX: Final = ".scone-signature.json"

@@ -13,8 +13,8 @@ from scone.attestation.certificates import parse_chain
 from scone.attestation.collateral import Collateral
 from scone.attestation.sgx import der, pck
 from scone.attestation.sgx.quote import MAX_QUOTE_BYTES, Quote, UnsupportedQuoteError
-from scone.attestation.strict_json import decode, parse_hex, read_object, read_spans
 from scone.errors import MalformedError
+from scone.strict_json import decode, parse_hex, read_object, read_spans
 from scone.wire import Reader
 
 RAW = platform().quote(IDENTITY, REPORT_DATA)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scone.documents import DocumentError, Mapping, Mark, Scalar, Sequence, read_json, value_span
+from scone.documents import DocumentError, Mapping, Mark, Scalar, Sequence, read_json
 
 
 def plain(node):
@@ -96,14 +96,6 @@ def test_what_is_not_json_is_refused_where_it_stands(text, mark, message):
     (found,) = caught.value.problems
     assert found.mark == mark
     assert message in found.message
-
-
-def test_a_span_is_the_value_as_received():
-    text = '{ "x": {"data": 1}, "a" : { "data" : {"k":  [1, 2]} } }'
-    start, end = value_span(text, "a", "data")
-    assert text[start:end] == '{"k":  [1, 2]}'
-    assert value_span(text, "a", "none") is None
-    assert value_span(text, "x", "data") == (16, 17)
 
 
 def test_raw_characters_are_those_of_json_and_not_of_yaml():

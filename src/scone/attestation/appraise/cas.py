@@ -17,10 +17,10 @@ from scone.attestation.appraise.accepted import (
     pinned_platform,
     tcb_options,
 )
-from scone.attestation.strict_json import parse_hex
 from scone.attestation.verify import VerifiedEvidence
 from scone.errors import MalformedError, UsageError
 from scone.release import DEVELOPMENT_MRSIGNER, MIN_ISVSVN, RELEASE_ISVPRODID, RELEASE_MRSIGNER
+from scone.strict_json import parse_hex
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from typing import Final
 from scone.attestation.certificates import Window
 from scone.attestation.sgx.pck import SgxExtension
 from scone.attestation.sgx.quote import ReportBody
-from scone.attestation.strict_json import (
+from scone.errors import MalformedError, VerificationError
+from scone.strict_json import (
     JsonObject,
     JsonValue,
     hex_of,
@@ -23,7 +24,6 @@ from scone.attestation.strict_json import (
     read_object,
     text_of,
 )
-from scone.errors import MalformedError, VerificationError
 
 _MAX_LEVELS: Final = 256
 _MAX_ADVISORIES: Final = 512

@@ -4,67 +4,93 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
 
-from scone.documents import Mapping, Node, Scalar, read_json
+from scone.documents import Node, read_json
 from scone.errors import MalformedError
+from scone.strict_json import decode, parse_hex, read_object, read_spans
+
+_PLACE = "request body"
 
 
 class Body:
     """Reads one JSON object member by member; `end` refuses what is left over."""
 
     def __init__(self, raw: bytes) -> None:
-        try:
-            text = raw.decode()
-        except UnicodeDecodeError:
-            raise MalformedError("request body", "JSON in UTF-8", "other bytes") from None
-        root = read_json(text, "request body")
-        if not isinstance(root, Mapping):
-            raise MalformedError("request body", "a JSON object")
-        self._left = {key.text: value for key, value in root.entries}
+        """Parse the object.
 
-    def node(self, name: str) -> Node:
-        """A mandatory member of any type."""
+        Raises:
+            MalformedError: not one JSON object in UTF-8.
+        """
+        self._text = decode(raw, _PLACE, len(raw))
+        self._left = read_object(self._text, _PLACE)
+
+    def document(self, name: str) -> Node:
+        """A mandatory member as a tree with positions.
+
+        Raises:
+            MalformedError: there is none.
+            DocumentError: it is outside the limits of documents.
+        """
         if name not in self._left:
-            raise MalformedError("request body", f"the member {name!r}", "an object without it")
-        return self._left.pop(name)
+            raise MalformedError(_PLACE, f"the member {name!r}", "an object without it")
+        del self._left[name]
+        return read_json(read_spans(self._text, _PLACE)[name], name)
 
     def text(self, name: str) -> str:
-        """A mandatory string."""
+        """A mandatory string.
+
+        Raises:
+            MalformedError: there is none.
+        """
         found = self.optional_text(name)
         if found is None:
-            raise MalformedError(f"request body.{name}", "a string", "none")
+            raise MalformedError(f"{_PLACE}.{name}", "a string", "none")
         return found
 
     def optional_text(self, name: str) -> str | None:
-        """A string, or None where it is absent or null."""
+        """A string, or None where it is absent or null.
+
+        Raises:
+            MalformedError: another type.
+        """
         found = self._left.pop(name, None)
-        if found is None or _is_null(found):
-            return None
-        if not isinstance(found, Scalar) or found.style == "plain":
-            raise MalformedError(f"request body.{name}", "a string")
-        return found.text
+        if found is not None and not isinstance(found, str):
+            raise MalformedError(f"{_PLACE}.{name}", "a string", "another type")
+        return found
 
     def hexadecimal(self, name: str, length: int) -> bytes:
-        """A string of 2 * length hexadecimal digits."""
-        text = self.text(name)
-        return _decoded(name, text, bytes.fromhex, f"{2 * length} hexadecimal digits", length)
+        """A string of 2 * length hexadecimal digits.
+
+        Raises:
+            MalformedError: absent or something else.
+        """
+        return parse_hex(self.text(name), f"{_PLACE}.{name}", length)
 
     def optional_hexadecimal(self, name: str, length: int) -> bytes | None:
-        """The same, or None where it is absent or null."""
-        text = self.optional_text(name)
-        if text is None:
-            return None
-        return _decoded(name, text, bytes.fromhex, f"{2 * length} hexadecimal digits", length)
+        """The same, or None where it is absent or null.
 
-    def optional_base64(self, name: str) -> bytes | None:
-        """Bytes in standard base64, or None where it is absent or null."""
+        Raises:
+            MalformedError: something else.
+        """
         text = self.optional_text(name)
-        return None if text is None else _decoded(name, text, _strict_base64, "base64", None)
+        return None if text is None else parse_hex(text, f"{_PLACE}.{name}", length)
 
     def base64(self, name: str) -> bytes:
-        """Bytes in standard base64."""
-        return _decoded(name, self.text(name), _strict_base64, "base64", None)
+        """Bytes in standard base64.
+
+        Raises:
+            MalformedError: absent or something else.
+        """
+        return _base64(name, self.text(name))
+
+    def optional_base64(self, name: str) -> bytes | None:
+        """The same, or None where it is absent or null.
+
+        Raises:
+            MalformedError: something else.
+        """
+        text = self.optional_text(name)
+        return None if text is None else _base64(name, text)
 
     def end(self) -> None:
         """Refuse members that nobody asked for.
@@ -73,25 +99,11 @@ class Body:
             MalformedError: there are some.
         """
         if self._left:
-            raise MalformedError("request body", "no other members", f"{min(self._left)!r}")
+            raise MalformedError(_PLACE, "no other members", f"{min(self._left)[:64]!r}")
 
 
-def _is_null(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.style == "plain" and node.text == "null"
-
-
-def _strict_base64(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
-
-
-def _decoded(
-    name: str, text: str, decode: Callable[[str], bytes], expected: str, length: int | None
-) -> bytes:
-    # bytes.fromhex skips white space; what was sent must be what is meant.
+def _base64(name: str, text: str) -> bytes:
     try:
-        value = decode(text)
+        return base64.b64decode(text, validate=True)
     except (ValueError, binascii.Error):
-        raise MalformedError(f"request body.{name}", expected) from None
-    if length is not None and (len(value) != length or len(text) != 2 * length):
-        raise MalformedError(f"request body.{name}", expected, f"{len(text)} characters")
-    return value
+        raise MalformedError(f"{_PLACE}.{name}", "base64") from None

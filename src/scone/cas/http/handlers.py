@@ -71,7 +71,7 @@ async def provision(call: Call) -> Response:
     body = Body(call.request.body)
     request = ProvisioningRequest(
         token=SecretBytes(body.hexadecimal("token", 16)),
-        config=owner_config_from_node(body.node("config"), "config"),
+        config=owner_config_from_node(body.document("config"), "config"),
         database_key=_secret(body.optional_hexadecimal("database_key", 32)),
         owner_spki=spki,
         owner_certificate=certificate,
@@ -92,7 +92,7 @@ async def provision(call: Call) -> Response:
 async def update_config(call: Call) -> Response:
     """PUT /v1/config."""
     body = Body(call.request.body)
-    config = owner_config_from_node(body.node("config"), "config")
+    config = owner_config_from_node(body.document("config"), "config")
     body.end()
     await run_update_config(call.cas, config)
     return _json(200, {})

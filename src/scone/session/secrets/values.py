@@ -14,7 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
-from scone.attestation.strict_json import (
+from scone.crypto.secret import SecretBytes
+from scone.errors import MalformedError
+from scone.strict_json import (
     JsonObject,
     JsonValue,
     decode,
@@ -25,8 +27,6 @@ from scone.attestation.strict_json import (
     read_object,
     text_of,
 )
-from scone.crypto.secret import SecretBytes
-from scone.errors import MalformedError
 
 _FORM: Final = 1
 _MAX_JSON: Final = 16 * 1024 * 1024  # far above what a session of 1 MiB can define

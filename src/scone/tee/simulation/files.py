@@ -21,7 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from scone.attestation.certificates import translated
 from scone.attestation.sgx.tcb import TcbStatus
-from scone.attestation.strict_json import (
+from scone.crypto.secret import SecretBytes
+from scone.errors import MalformedError, StateError
+from scone.strict_json import (
     JsonObject,
     JsonValue,
     bool_of,
@@ -32,8 +34,6 @@ from scone.attestation.strict_json import (
     read_object,
     text_of,
 )
-from scone.crypto.secret import SecretBytes
-from scone.errors import MalformedError, StateError
 from scone.tee.simulation.platform import Secrets, SimulatedPlatform, parse_level
 from scone.tee.simulation.vendor import Authority, SimulatedVendor
 

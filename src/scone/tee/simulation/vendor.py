@@ -23,9 +23,9 @@ from scone.attestation.certificates import to_pem
 from scone.attestation.collateral import Collateral
 from scone.attestation.sgx import pck
 from scone.attestation.sgx.tcb import TcbStatus
-from scone.attestation.strict_json import JsonValue
 from scone.attestation.verify import Anchor
 from scone.crypto.secret import SecretBytes
+from scone.strict_json import JsonValue
 
 Random: TypeAlias = Callable[[int], bytes]
 

@@ -20,7 +20,7 @@ JsonObject: TypeAlias = "dict[str, JsonValue]"
 
 _SPACE: Final = " \t\n\r"
 _MAX_DEPTH: Final = 32
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _BRACKET: Final = re.compile(r"[\[\]{}]")
 
 
