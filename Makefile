@@ -39,7 +39,7 @@ types: $(VENV)/dev-installed ## mypy --strict
 imports: $(VENV)/dev-installed ## the import rules of docs/architecture.md
 	@$(BIN)/lint-imports
 
-check: lint types imports test ## what a submission must pass
+check: lint types imports test ## what a change must pass
 
 format: $(VENV)/dev-installed ## let ruff format
 	@$(BIN)/ruff format src tests benchmarks demo

@@ -115,3 +115,34 @@ class NetworkError(SconeError):
     """The other side could not be reached or did not answer properly."""
 
     code: ClassVar[str] = "network"
+
+
+def printable(text: str) -> str:
+    """The text without characters that steer a terminal; new lines and tabs stay."""
+    return "".join(
+        one
+        if one.isprintable() or one in "\n\t"
+        else f"\\x{ord(one):02x}"
+        if ord(one) <= 0x7F
+        else one.encode("ascii", "backslashreplace").decode()
+        for one in text
+    )
+
+
+def told(error: SconeError) -> str:
+    """An error as SCONE's programs print it: the chain, then the hint, each on its line."""
+    lines = ["Error: " + "\nCaused by: ".join(error.messages)]
+    if error.hint:
+        lines.append(f"Hint: {error.hint}")
+    return printable("\n".join(lines))
+
+
+def places_of(error: BaseException) -> str:
+    """Type and code places of an error, never its message, which may hold a secret."""
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_qualname}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return f"{type(error).__name__} at {' > '.join(places) or 'an unknown place'}"

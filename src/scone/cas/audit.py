@@ -30,12 +30,19 @@ class AuditLog(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Give the file back."""
+        ...
+
 
 class NoAuditLog:
     """Mode `disabled`."""
 
     def append(self, event: str, **fields: str | int | bool) -> None:
         """Record nothing."""
+
+    def close(self) -> None:
+        """Nothing to give back."""
 
 
 class FileAuditLog:
@@ -51,7 +58,11 @@ class FileAuditLog:
             raise StateError(f"cannot open the audit log {path}: {error.strerror}") from error
 
     def append(self, event: str, **fields: str | int | bool) -> None:
-        """Append one line and wait until it is on disk."""
+        """Append one line and wait until it is on disk.
+
+        Raises:
+            StateError: the disk does not take it.
+        """
         entry = {"time": self._now().astimezone(UTC).isoformat(), "event": event, **fields}
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
         try:
@@ -61,3 +72,10 @@ class FileAuditLog:
                 os.fdatasync(self._file)
         except OSError as error:
             raise StateError(f"cannot write the audit log: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Give the file back; later events are refused."""
+        with self._lock:
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1

@@ -25,7 +25,7 @@ from scone.cas.opening import start_cas
 from scone.cas.operations.backups import Nonces
 from scone.cas.operations.provision import WrongTokens
 from scone.cas.state import Cas, Unprovisioned
-from scone.crypto.der import pem_to_der, to_pem
+from scone.crypto.der import pem_to_der
 from scone.crypto.keys import private_key_pem
 from scone.crypto.secret import SecretBytes
 from scone.errors import SconeError, StateError, UnavailableError
@@ -171,10 +171,8 @@ def server_identity(cas: Cas) -> Callable[[], SecretBytes]:
         found = made.get(keys.instance_certificate)
         if found is None:
             made.clear()
-            chain = to_pem("CERTIFICATE", keys.instance_certificate) + to_pem(
-                "CERTIFICATE", keys.root_certificate
-            )
-            found = SecretBytes(private_key_pem(keys.instance_key).reveal() + chain.encode())
+            key = private_key_pem(keys.instance_key).reveal()
+            found = SecretBytes(key + keys.tls_chain.encode())
             made[keys.instance_certificate] = found
         return found
 

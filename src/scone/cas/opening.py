@@ -150,7 +150,7 @@ def create_instance(cas: Cas, new: NewInstance) -> Provisioned:
     path = cas.availability.database_path
 
     def fill(records: Transaction) -> None:
-        store_keys(records, new.keys, _software(cas.platform, identity))
+        store_keys(records, new.keys, cas.platform.software_at(identity.epoch))
         records.put("cas", "owner-config", new.config.to_json())
         records.put("cas", "owner", new.owner_chain_pem.encode())
         records.put("cas", "owner-key", new.owner_spki)
@@ -201,7 +201,7 @@ def roll_database_key(cas: Cas, phase: Provisioned, withdrawn_id: str) -> Provis
 
     def change(records: Transaction) -> None:
         records.delete("backup", withdrawn_id)
-        store_instance(records, keys, _software(cas.platform, identity))
+        store_instance(records, keys, cas.platform.software_at(identity.epoch))
         phase.audit.append("backup_withdrawn", id=withdrawn_id)
 
     phase.store.rekey(
@@ -270,7 +270,7 @@ def _open_database(cas: Cas, key_store: OpenKeyStore) -> Provisioned:
     )
     try:
         config = _config(store)
-        software = _software(cas.platform, payload.identity)
+        software = cas.platform.software_at(payload.epoch)
         keys = load_keys(store, software, config.api_identity, cas.now())
         if store.read("cas", f"instance-key:{software}") is None:
             store.transact(lambda records: store_instance(records, keys, software)).result()
@@ -337,10 +337,6 @@ def _seal_to(platform: Platform) -> SealTo:
         cpu_svn=own.report.cpu_svn,
     )
     return SealTo(platform.tee.sealing_key(_SEALING_LABEL), under)
-
-
-def _software(platform: Platform, identity: DatabaseIdentity) -> str:
-    return f"{platform.software}:{identity.epoch}"
 
 
 def _root(own: VerifiedEvidence) -> str:

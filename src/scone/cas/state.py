@@ -41,6 +41,10 @@ class Platform:
         """The measurement, in hex."""
         return self.own.report.mrenclave.hex()
 
+    def software_at(self, epoch: int) -> str:
+        """The name of the software key of this measurement in an epoch."""
+        return f"{self.software}:{epoch}"
+
 
 @dataclass(frozen=True, slots=True)
 class Unprovisioned:
@@ -112,6 +116,7 @@ class Cas:
         try:
             if isinstance(self.phase, Provisioned):
                 self.phase.store.close()
+                self.phase.audit.close()
         finally:
             self.lock.release()
 
@@ -124,7 +129,9 @@ class Cas:
         )
 
 
-def audit_log(config: OwnerConfig, cas_path: Availability, now: Callable[[], datetime]) -> AuditLog:
+def audit_log(
+    config: OwnerConfig, availability: Availability, now: Callable[[], datetime]
+) -> AuditLog:
     """The audit log that an owner configuration asks for.
 
     Raises:
@@ -132,4 +139,4 @@ def audit_log(config: OwnerConfig, cas_path: Availability, now: Callable[[], dat
     """
     if config.audit_log_mode == "disabled":
         return NoAuditLog()
-    return FileAuditLog(cas_path.audit_log_path, now)
+    return FileAuditLog(availability.audit_log_path, now)

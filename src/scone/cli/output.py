@@ -12,6 +12,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from scone import errors
 from scone.errors import SconeError, StateError, UsageError
 
 if TYPE_CHECKING:
@@ -134,20 +135,9 @@ def report_bug(error: BaseException) -> None:
 
 
 def printable(text: str) -> str:
-    """The text with control characters (but for the newline) written as escapes."""
-    shown = "".join(
-        character if character.isprintable() or character == "\n" else _escape(character)
-        for character in text[:_MAX_LINE]
-    )
+    """Text from elsewhere, without control characters and of bounded length."""
+    shown = errors.printable(text[:_MAX_LINE])
     return shown + "…" if len(text) > _MAX_LINE else shown
-
-
-def _escape(character: str) -> str:
-    return (
-        character.encode("ascii", "backslashreplace").decode()
-        if ord(character) > 0x7F
-        else (f"\\x{ord(character):02x}")
-    )
 
 
 def _to_stderr(text: str) -> None:

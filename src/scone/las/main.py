@@ -17,7 +17,7 @@ from typing import Final
 
 from scone import __version__
 from scone.attestation.sgx.tcb import TcbStatus
-from scone.errors import SconeError, StateError, UnsupportedError
+from scone.errors import SconeError, StateError, UnsupportedError, told
 from scone.las.listener import listening
 from scone.las.server import Server
 from scone.tee.las_protocol import default_directory, default_socket, socket_path
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(options)
     except SconeError as error:
-        _print_error(error)
+        sys.stderr.write(told(error) + "\n")
         return 1
     return 0
 
@@ -141,14 +141,6 @@ def _say(level: str, text: str) -> None:
     now = datetime.now(UTC)
     sys.stdout.write(f"{now:%Y-%m-%dT%H:%M:%S.%f}Z {level:>5} {text}\n")
     sys.stdout.flush()
-
-
-def _print_error(error: SconeError) -> None:
-    first, *causes = error.messages
-    lines = [f"las: {first}", *(f"  Caused by: {cause}" for cause in causes)]
-    if error.hint:
-        lines.append(f"las: hint: {error.hint}")
-    sys.stderr.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class Platform(Protocol):
 
     @property
     def platform_id(self) -> str:
-        """The QE ID, 32 hex digits."""
+        """`INTEL_QE_ID:` and 32 hex digits."""
 
     @property
     def root_certificate_pem(self) -> str:

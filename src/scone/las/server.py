@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from scone.errors import ForbiddenError, LimitError, NetworkError, SconeError
+from scone.errors import ForbiddenError, LimitError, NetworkError, SconeError, places_of
 from scone.las.operations import Conversation, Platform
 from scone.tee.las_protocol import (
     MAX_REQUEST_BYTES,
@@ -102,7 +102,7 @@ class Server:
                 _log.info("refused: %s", error)
                 answer = error_to_json(error)
             except Exception as error:  # noqa: BLE001 - ends the request
-                _log.exception("a request failed", exc_info=error)
+                _log.error("a request failed with %s", places_of(error))
                 answer = error_to_json(SconeError("internal error"))
             finally:
                 frame.close()

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from scone.errors import SconeError, UsageError
+from scone.errors import SconeError, UsageError, printable
 
 FATAL, ERROR, WARNING, INFO, DEBUG, TRACE = range(2, 8)
 LEVELS: Final = {
@@ -68,11 +68,7 @@ class Console:
 
 def write(text: str) -> None:
     """Printable text to stderr; what another machine sent cannot steer the terminal."""
-    shown = "".join(
-        character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
-        for character in text
-    )
-    sys.stderr.write(shown + "\n")
+    sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()
 
 

@@ -15,12 +15,10 @@ from scone.documents import Scalar
 from scone.errors import MalformedError
 from scone.session.collect import Collector, suggestion
 from scone.session.fields import formats_of
-from scone.session.model import Image, SecretSpec, Service
+from scone.session.model import MAX_ISSUERS, Image, SecretSpec, Service
 from scone.session.placeholders import START, Placeholder, find
 from scone.session.versions import Version
 
-# Certificate chains in use have three or four; this also ends circles.
-_MAX_ISSUERS: Final = 8
 # Each may become a chain of certificates at every start of a service.
 _MAX_PLACEHOLDERS: Final = 1000
 
@@ -119,7 +117,7 @@ def _certificate(
                 f"give {issuer.name} its private_key",
             )
         if issuer and not _rooted(parts, secret):
-            message = f"expected at most {_MAX_ISSUERS} issuers, the last one self-signed"
+            message = f"expected at most {MAX_ISSUERS} issuers, the last one self-signed"
             c.problem_at(f"{path}.issuer", message)
     if secret.endpoint == "client" and secret.dns:
         c.problem_at(f"{path}.dns", "expected no dns with endpoint client", "use san")
@@ -128,7 +126,7 @@ def _certificate(
 def _rooted(parts: Parts, secret: SecretSpec) -> bool:
     """Whether the issuers above a certificate end; a missing one is another problem."""
     at: SecretSpec | None = secret
-    for _ in range(_MAX_ISSUERS + 1):
+    for _ in range(MAX_ISSUERS + 1):
         if at is None or at.issuer is None:
             return True
         at = parts.by_name.get(at.issuer)

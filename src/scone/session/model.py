@@ -22,6 +22,8 @@ ANY: Final = "ANY"
 NONE: Final = "NONE"
 
 DEFAULT_SECRET_SIZE: Final = 20
+# Certificate chains in use have three or four; this also ends circles.
+MAX_ISSUERS: Final = 8
 DEFAULT_KEY_TYPE: Final[KeyType] = "P-256"
 DEFAULT_PERMISSION: Final = 0o700
 

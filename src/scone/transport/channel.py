@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, cast
 
-from scone.errors import ForbiddenError, StateError
+from scone.errors import ForbiddenError, StateError, places_of
 from scone.transport.http import Request, Response, encode_response, error_response
 from scone.transport.http_parser import (
     ContinueExpected,
@@ -306,7 +306,7 @@ class Channel(asyncio.Protocol):
             late = error_response(503, "unavailable", "the request took too long")
             payload = self._encode(late, keep_alive, parsed.method)
         except Exception as error:  # noqa: BLE001 - ends the request
-            _log_failure(error)
+            _log.error("a request handler failed with %s", places_of(error))
             keep_alive = False
             failed = error_response(500, "failed", "internal error")
             payload = self._encode(failed, keep_alive, parsed.method)
@@ -422,14 +422,3 @@ class Channel(asyncio.Protocol):
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
-
-
-def _log_failure(error: BaseException) -> None:
-    """Where a handler failed, without what it said: its message may hold a secret."""
-    places: list[str] = []
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        places.append(f"{code.co_qualname}:{trace.tb_lineno}")
-        trace = trace.tb_next
-    _log.error("a request handler failed with %s at %s", type(error).__name__, " > ".join(places))

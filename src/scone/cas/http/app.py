@@ -19,7 +19,8 @@ from scone.cas.http.routes import ROUTES, Authorisation, Call, Listener, Route
 from scone.cas.operations.backups import Nonces
 from scone.cas.operations.provision import WrongTokens
 from scone.cas.state import Cas, Provisioned
-from scone.errors import ForbiddenError, LimitError, NotFoundError, SconeError
+from scone.errors import ForbiddenError, LimitError, NotFoundError, SconeError, places_of
+from scone.owner_config import OwnerConfig
 from scone.transport.http import Request, Response
 
 LOG = logging.getLogger("scone.cas")
@@ -97,15 +98,16 @@ class App:
             if error.code == "state":  # the store or the audit log failed: nothing may go on
                 self._stop(str(error))
             return self._error(error)
-        except Exception:
-            LOG.exception("internal error in %s", request.method)
+        except Exception as error:  # noqa: BLE001 - ends the request; its message may hold a secret
+            LOG.error("internal error in %s: %s", request.method, places_of(error))  # noqa: TRY400
             return self._error(SconeError("internal error of the CAS"))
 
     def _dispatch(self, request: Request) -> Awaitable[Response]:
         phase = self._cas.phase
-        if isinstance(phase, Provisioned):
-            rate = phase.config.max_requests_per_second_per_address
-            self._rates.take(request.peer_address, rate, time.monotonic())
+        config = phase.config if isinstance(phase, Provisioned) else OwnerConfig()
+        self._rates.take(
+            request.peer_address, config.max_requests_per_second_per_address, time.monotonic()
+        )
         route, rest = self._route(request)
         if not route.while_unprovisioned:
             _ = self._cas.provisioned

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from scone.attestation.collateral import Collateral
 from scone.cas.http.bodies import Body
@@ -39,8 +41,8 @@ class Call:
     request: Request
     rest: str
     openapi: bytes
-    wrong_tokens: WrongTokens = field(default_factory=WrongTokens)
-    nonces: backups.Nonces = field(default_factory=backups.Nonces)
+    wrong_tokens: WrongTokens
+    nonces: backups.Nonces
 
 
 Handler = Callable[[Call], Awaitable[Response]]
@@ -123,7 +125,7 @@ async def read_session(call: Call) -> Response:
         else _requester(peer.peer_certificate_der, peer.peer_spki_der)
     )
     # A path cannot end in the name `/`: the empty rest is the root session.
-    found = run_read_session(call.cas, call.rest or "/", wanted, requester)
+    found = await run_read_session(call.cas, call.rest or "/", wanted, requester)
     return _json(200, {"session": found.text, "hash": found.hash})
 
 
@@ -224,14 +226,10 @@ def _backup(found: backups.Backup) -> dict[str, object]:
 
 
 def _seconds() -> float:
-    import asyncio
-
     return asyncio.get_running_loop().time()
 
 
 def _base64(value: bytes) -> str:
-    import base64
-
     return base64.b64encode(value).decode()
 
 

@@ -59,8 +59,12 @@ async def provide_service(cas: Cas, request: ServiceRequest) -> ServiceConfig:
         try:
             accepted = _attest(cas, request, service, version.session.security)
         except SconeError as error:
-            phase.audit.append(
-                "service_refused", session=session_name, service=service_name, reason=error.code
+            await asyncio.to_thread(
+                phase.audit.append,
+                "service_refused",
+                session=session_name,
+                service=service_name,
+                reason=error.code,
             )
             raise error.within("DCAP quote verification failed") from None
     await _renew(cas, phase, version)

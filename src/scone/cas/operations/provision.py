@@ -94,7 +94,9 @@ async def provision(
             wrong_tokens.count(asyncio.get_running_loop().time())
         refuse_injection(cas.platform.own.report.mrsigner, request.database_key)
         cas.phase = await asyncio.to_thread(_claim, cas, phase, request)
-        cas.phase.audit.append("provisioned", origin=cas.phase.payload.origin)
+        await asyncio.to_thread(
+            cas.phase.audit.append, "provisioned", origin=cas.phase.payload.origin
+        )
         return _answer(cas.phase)
 
 

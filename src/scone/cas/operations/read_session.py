@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from scone.cas.state import Cas
@@ -19,7 +20,7 @@ class ReadSession:
     hash: str
 
 
-def read_session(
+async def read_session(
     cas: Cas, name: str, session_hash: str | None, requester: Requester | None
 ) -> ReadSession:
     """The version asked for; the active version's policy decides who reads the history.
@@ -46,5 +47,5 @@ def read_session(
                 f"Failed to read session '{name}'"
             )
         version = found
-    phase.audit.append("session_read", session=name)
+    await asyncio.to_thread(phase.audit.append, "session_read", session=name)
     return ReadSession(to_yaml(version.session), version.hash)

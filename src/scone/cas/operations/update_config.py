@@ -28,7 +28,7 @@ async def update_config(cas: Cas, config: OwnerConfig) -> None:
             )
         keys = with_identity(phase.keys, config.api_identity, cas.now())
         audit = audit_log(config, cas.availability, cas.now)
-        software = f"{cas.platform.software}:{phase.payload.epoch}"
+        software = cas.platform.software_at(phase.payload.epoch)
 
         def commit(records: Transaction) -> None:
             records.put("cas", "owner-config", config.to_json())
@@ -37,3 +37,4 @@ async def update_config(cas: Cas, config: OwnerConfig) -> None:
 
         await asyncio.wrap_future(phase.store.transact(commit))
         cas.phase = replace(phase, keys=keys, config=config, audit=audit)
+        phase.audit.close()

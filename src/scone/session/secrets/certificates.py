@@ -43,12 +43,11 @@ from scone.crypto.keys import (
 )
 from scone.crypto.secret import SecretBytes
 from scone.errors import LimitError, MalformedError, UsageError
-from scone.session.model import SecretSpec, Session
+from scone.session.model import MAX_ISSUERS, SecretSpec, Session
 from scone.session.secrets.values import CertificateValue
 
 _MAX_COMMON_NAME: Final = 64
 _RENEWED_AFTER: Final = 2 / 3
-_MAX_DEPTH: Final = 16  # issuers above a certificate; TLS clients follow about ten
 
 
 def certificates_02(
@@ -96,7 +95,7 @@ def certificates_03(
         UsageError: a reference that cannot be followed, a cycle, an explicit value that does not
             fit its references, a name that no certificate carries.
         MalformedError: an explicit value that is not a certificate.
-        LimitError: more than 16 issuers in a row.
+        LimitError: more than 8 issuers in a row.
     """
     specs = {spec.name: spec for spec in session.secrets if spec.kind in {"x509", "x509-ca"}}
     done: dict[str, CertificateValue] = {}
@@ -108,8 +107,8 @@ def certificates_03(
         if spec.name in under_way:
             path = " -> ".join([*under_way[under_way.index(spec.name) :], spec.name])
             raise UsageError(f"secret {spec.name}: the issuers form a cycle: {path}")
-        if len(under_way) > _MAX_DEPTH:
-            raise LimitError(f"secret {spec.name}: expected at most {_MAX_DEPTH} issuers in a row")
+        if len(under_way) > MAX_ISSUERS:
+            raise LimitError(f"secret {spec.name}: expected at most {MAX_ISSUERS} issuers in a row")
         under_way.append(spec.name)
         issuer = None
         if spec.issuer is not None:
