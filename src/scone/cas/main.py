@@ -17,7 +17,7 @@ from typing import Final
 
 import scone
 from scone.attestation.verify import Anchor
-from scone.cas import database_show, process
+from scone.cas import database_show
 from scone.cas.config import Availability, ListenAddress, load_availability, simulation_default
 from scone.cas.http.app import App, RateLimit
 from scone.cas.http.routes import Listener
@@ -28,8 +28,10 @@ from scone.cas.state import Cas, Unprovisioned
 from scone.crypto.der import pem_to_der
 from scone.crypto.keys import private_key_pem
 from scone.crypto.secret import SecretBytes
-from scone.errors import SconeError, StateError, UnavailableError
+from scone.errors import SconeError, StateError, UnavailableError, places_of, told
+from scone.log_level import DEBUG, ERROR, INFO, WARNING, parse_level
 from scone.tee.base import Tee
+from scone.tee.hardening import make_undumpable
 from scone.tee.las_client import LasTee
 from scone.tee.las_protocol import default_socket
 from scone.transport.address import Address
@@ -44,20 +46,22 @@ _COLLATERAL_REFRESH_S: Final = 3600.0
 def main() -> None:
     """Console entry."""
     arguments = _arguments()
-    _log_to_console()
     try:
+        _log_to_console()
+        make_undumpable()
         if arguments.command == "database":
             database_show.show(arguments.database, arguments.key_file)
             return
         availability = _availability(arguments)
         status = run(_serve(availability, *_platform(arguments)))
     except SconeError as error:
-        sys.stderr.write("Error: " + "\nCaused by: ".join(error.messages) + "\n")
-        if error.hint:
-            sys.stderr.write(f"Hint: {error.hint}\n")
+        sys.stderr.write(told(error) + "\n")
         status = 1
     except KeyboardInterrupt:
         status = 130
+    except Exception as error:  # noqa: BLE001 - ends the program; its message may hold a secret
+        sys.stderr.write(f"Error: internal error: {places_of(error)}\n")
+        status = 70
     sys.exit(status)
 
 
@@ -109,7 +113,6 @@ def _platform(arguments: argparse.Namespace) -> tuple[Tee, Anchor]:
 
 
 async def _serve(availability: Availability, tee: Tee, anchor: Anchor) -> int:
-    process.harden()
     stopped = asyncio.Event()
     failure: list[str] = []
 
@@ -150,16 +153,22 @@ async def _serve(availability: Availability, tee: Tee, anchor: Anchor) -> int:
 
 def _announce(cas: Cas, servers: list[Server]) -> None:
     """The console lines that scripts cut: the value is field 7 and the last field."""
-    LOG.info("CAS version: %s", cas.version)
+    _say(f"CAS version: {cas.version}")
     if cas.platform.own.anchor.simulated:
-        LOG.warning("SIMULATED platform: protects nothing, anybody here can read all secrets")
-    LOG.info("CAS enclave measurement: %s", cas.platform.software)
-    LOG.info("CAS key hash: %s", cas.phase.keys.cas_key_hash)
-    LOG.info("CAS software-key hash: %s", cas.phase.keys.software_key_hash)
+        _say("SIMULATED platform: protects nothing, anybody here can read all secrets", "WARNING")
+    _say(f"CAS enclave measurement: {cas.platform.software}")
+    _say(f"CAS key hash: {cas.phase.keys.cas_key_hash}")
+    _say(f"CAS software-key hash: {cas.phase.keys.software_key_hash}")
     if isinstance(cas.phase, Unprovisioned):
-        LOG.info("CAS provisioning token: %s", cas.phase.token.reveal().hex())
+        _say(f"CAS provisioning token: {cas.phase.token.reveal().hex()}")
     client, enclave = servers
-    LOG.info("ready: clients on port %s, services on port %s", client.port, enclave.port)
+    _say(f"ready: clients on port {client.port}, services on port {enclave.port}")
+
+
+def _say(text: str, level: str = "INFO") -> None:
+    """A console line that no log level hides."""
+    sys.stdout.write(f"{_time(datetime.now(UTC))} {level} {text}\n")
+    sys.stdout.flush()
 
 
 def server_identity(cas: Cas) -> Callable[[], SecretBytes]:
@@ -203,18 +212,23 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def _time(when: datetime) -> str:
+    return when.strftime("%Y-%m-%d %H:%M:%S.%fZ")
+
+
 class _ConsoleFormatter(logging.Formatter):
     """`2026-11-25 13:20:00.123456Z INFO text`: three fields before the text."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         """Date and time as two fields, UTC."""
         del datefmt
-        return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%d %H:%M:%S.%fZ")
+        return _time(datetime.fromtimestamp(record.created, UTC))
 
 
 def _log_to_console() -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_ConsoleFormatter("%(asctime)s %(levelname)s %(message)s"))
-    level = os.environ.get("SCONE_LOG", "INFO").upper()
-    names = logging.getLevelNamesMapping()
-    logging.basicConfig(level=names.get(level, logging.INFO), handlers=[handler])
+    level = parse_level(os.environ.get("SCONE_LOG", "INFO"))
+    names = {ERROR: logging.ERROR, WARNING: logging.WARNING, INFO: logging.INFO}
+    chosen = names.get(level, logging.DEBUG if level >= DEBUG else logging.CRITICAL)
+    logging.basicConfig(level=chosen, handlers=[handler])

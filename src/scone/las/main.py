@@ -20,6 +20,7 @@ from scone.attestation.sgx.tcb import TcbStatus
 from scone.errors import SconeError, StateError, UnsupportedError, told
 from scone.las.listener import listening
 from scone.las.server import Server
+from scone.tee.hardening import make_undumpable
 from scone.tee.las_protocol import default_directory, default_socket, socket_path
 from scone.tee.simulation import SimulatedPlatform, create, load
 
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream=sys.stderr,
     )
     try:
+        make_undumpable()
         _run(options)
     except SconeError as error:
         sys.stderr.write(told(error) + "\n")

@@ -11,12 +11,13 @@ from typing import Final
 from scone.attestation.report_data import SERVICE_EXPORTER_LABEL, service_report_data
 from scone.crypto.keys import generate_private_key, spki_of_private_key
 from scone.errors import AppraisalError, MalformedError, SconeError, UnavailableError
-from scone.launcher import kernel
 from scone.launcher.connection import connect_to_cas
-from scone.launcher.console import DEBUG, WARNING, Console
+from scone.launcher.console import Console
 from scone.launcher.settings import Settings
+from scone.log_level import DEBUG, WARNING
 from scone.service_config.model import ServiceConfig
 from scone.strict_json import decode, list_of, read_object
+from scone.tee.hardening import make_undumpable
 from scone.tee.las_client import attest_program
 from scone.tee.las_protocol import default_socket
 from scone.tee.measurement import FileDigest, Measurement, OpenedProgram
@@ -54,7 +55,7 @@ def fetch_configuration(
             "quote": None if quote is None else base64.b64encode(quote).decode(),
             "service_hash": None,
         }
-        kernel.make_undumpable()  # before the first secret arrives
+        make_undumpable()  # before the first secret arrives
         out.log(DEBUG, "Sending enclave hello message to CAS")
         response = connection.request(
             "POST",

@@ -18,7 +18,8 @@ from typing import Final
 
 from scone.crypto.secret import SecretBytes
 from scone.errors import LimitError, NotFoundError, UsageError
-from scone.launcher.console import INFO, Console
+from scone.launcher.console import Console
+from scone.log_level import INFO
 from scone.service_config.model import InjectedFile, ServiceConfig
 
 _MAX_TEMPLATE: Final = 8 * 1024 * 1024

@@ -1,6 +1,6 @@
 """Linux system calls that Python lacks: private mounts, user namespaces, process attributes.
 
-The only module of the launcher that uses ctypes. Man pages: mount(2), unshare(2),
+The launcher's ctypes stand here. Man pages: mount(2), unshare(2),
 pivot_root(2), prctl(2), user_namespaces(7).
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import resource
 import signal
 from pathlib import Path
 from typing import Final
@@ -32,12 +31,6 @@ _PR_SET_DUMPABLE: Final = 4
 _PIVOT_ROOT: Final = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
-
-
-def make_undumpable() -> None:
-    """No core files, and no other process of this user may read this one's memory."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl")
 
 
 def die_with_parent(parent: int) -> None:

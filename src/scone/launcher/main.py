@@ -15,8 +15,9 @@ from typing import Final
 
 from scone import __version__
 from scone.errors import NotFoundError, SconeError
-from scone.launcher.console import DEBUG, INFO, WARNING, Console, write, write_error
+from scone.launcher.console import Console, write, write_error
 from scone.launcher.settings import Settings
+from scone.log_level import DEBUG, INFO, WARNING
 from scone.tee.measurement import OpenedProgram, measure_program, open_program
 
 FAILED: Final = 134  # SIGABRT, as the shell shows it

@@ -16,8 +16,9 @@ from typing import Final
 
 from scone.errors import LimitError, UnsupportedError, UsageError
 from scone.launcher import kernel
-from scone.launcher.console import WARNING, Console
+from scone.launcher.console import Console
 from scone.launcher.injection import Placed
+from scone.log_level import WARNING
 
 _SIZE: Final = 64 << 20
 _STAGES: Final = ("/tmp", "/mnt", "/run", "/var", "/dev")  # noqa: S108 - covered, not written to

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from scone.errors import UnsupportedError, UsageError
-from scone.launcher.console import LEVELS, parse_level
+from scone.log_level import LEVELS, parse_level
 from scone.tee.measurement import EnclaveOptions
 from scone.transport.address import Address, parse_address
 

@@ -13,9 +13,10 @@ from typing import Final, NoReturn
 
 from scone.errors import AppraisalError, SconeError, UsageError
 from scone.launcher import kernel
-from scone.launcher.console import ERROR, Console
+from scone.launcher.console import Console
 from scone.launcher.injection import Placed, prepare
 from scone.launcher.placement import place
+from scone.log_level import ERROR
 from scone.service_config.model import ServiceConfig
 from scone.tee.measurement import Measurement, OpenedProgram, open_program, require_unchanged
 from scone.tee.program_file import digest_of, read_shebang, require_same

@@ -166,9 +166,9 @@ def test_a_weak_rsa_key_is_refused_with_a_reason_and_never_reaches_the_handler(t
     ("key", "found"),
     [
         (lambda: rsa.generate_private_key(65537, 1024), "got an RSA key of 1024 bits"),
-        (lambda: ec.generate_private_key(ec.SECP256K1()), "got a key on secp256k1"),
-        (lambda: ec.generate_private_key(ec.BrainpoolP256R1()), "got a key on brainpoolP256r1"),
-        (lambda: ec.generate_private_key(ec.SECP224R1()), "got a key on secp224r1"),
+        (lambda: ec.generate_private_key(ec.SECP256K1()), "got the curve secp256k1"),
+        (lambda: ec.generate_private_key(ec.BrainpoolP256R1()), "got the curve brainpoolP256r1"),
+        (lambda: ec.generate_private_key(ec.SECP224R1()), "got the curve secp224r1"),
     ],
 )
 def test_keys_that_identify_nobody(key, found):

@@ -17,7 +17,7 @@ def run(code):
 
 def test_an_undumpable_process_leaves_no_core_and_no_memory_to_others():
     done = run(
-        "import ctypes,resource\nmake_undumpable()\n"
+        "import ctypes,resource\nfrom scone.tee.hardening import make_undumpable\nmake_undumpable()\n"
         "print(ctypes.CDLL(None).prctl(3,0,0,0,0), resource.getrlimit(resource.RLIMIT_CORE))"
     )
     assert done.stdout == "0 (0, 0)\n", done.stderr

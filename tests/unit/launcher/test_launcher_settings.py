@@ -3,8 +3,9 @@
 import pytest
 
 from scone.errors import MalformedError, SconeError, UnsupportedError, UsageError
-from scone.launcher.console import DEBUG, FATAL, INFO, WARNING, Console, parse_level, write_error
+from scone.launcher.console import Console, write_error
 from scone.launcher.settings import Settings
+from scone.log_level import DEBUG, FATAL, INFO, WARNING, parse_level
 from scone.tee.measurement import EnclaveOptions
 from scone.transport.address import Address
 
