@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from scone.attestation.appraise import AcceptedEvidence, appraise_service
-from scone.attestation.cas_evidence import CasEvidence, Receipt, build_document
+from scone.attestation.cas_evidence import CasEvidence, build_document
 from scone.attestation.collateral import Collateral
+from scone.attestation.receipt import Receipt
 from scone.attestation.report_data import cas_report_data
 from scone.attestation.sgx.quote import Quote
 from scone.attestation.verify import VerifiedEvidence, verify

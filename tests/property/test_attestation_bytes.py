@@ -21,15 +21,10 @@ from fakes.evidence import (
     platform,
 )
 from scone.attestation.appraise import CasPolicy
-from scone.attestation.cas_evidence import (
-    CasDocument,
-    CasEvidence,
-    Receipt,
-    accept_cas,
-    verify_receipt,
-)
+from scone.attestation.cas_evidence import CasDocument, CasEvidence, accept_cas
 from scone.attestation.certificates import parse_chain
 from scone.attestation.collateral import Collateral
+from scone.attestation.receipt import Receipt, verify_receipt
 from scone.attestation.sgx.pck import SgxExtension
 from scone.attestation.sgx.quote import Quote, ReportBody
 from scone.attestation.sgx.tcb import QeIdentity, TcbInfo

@@ -15,14 +15,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, Self
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from scone.attestation.appraise import AcceptedEvidence, CasPolicy, appraise_cas
 from scone.attestation.certificates import Certificate, parse_chain
 from scone.attestation.collateral import MAX_COLLATERAL_BYTES, Collateral
-from scone.attestation.receipt import Receipt, make_receipt, verify_receipt
+from scone.attestation.receipt import Receipt
 from scone.attestation.report_data import cas_report_data
 from scone.attestation.sgx.quote import MAX_QUOTE_BYTES
 from scone.attestation.verify import Anchor, VerificationCache, VerifiedEvidence, verify
@@ -48,22 +46,15 @@ NONCE_CHARACTERS: Final = 32
 
 _TYPE: Final = "CasAttestationDataV5"
 _PROOF_TYPE: Final = "DCAP"
-_RECEIPT_LABEL: Final = b"scone-provisioning-receipt-v1\0"
 _MAX_TEXT: Final = 64 * 1024
-_MAX_SPKI_BYTES: Final = 1024
-_MAX_SIGNATURE_BYTES: Final = 80
 _COUNTER_LIMIT: Final = 2**63 - 1
-_ECDSA_SHA256: Final = ec.ECDSA(hashes.SHA256())
 
 __all__ = [
     "AcceptedCas",
     "CasDocument",
     "CasEvidence",
-    "Receipt",
     "accept_cas",
     "build_document",
-    "make_receipt",
-    "verify_receipt",
 ]
 
 Origin = Literal["generated", "injected"]

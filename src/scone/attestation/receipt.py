@@ -14,21 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
-from scone.attestation.certificates import translated
 from scone.crypto.keyhash import key_hash
-from scone.crypto.keys import load_private_key
+from scone.crypto.keys import sign_p256, verify_p256
 from scone.crypto.secret import SecretBytes
-from scone.errors import MalformedError, VerificationError
+from scone.errors import VerificationError
 from scone.strict_json import JsonValue, base64_of, bounded_text_of, hex_of
 
 _RECEIPT_LABEL: Final = b"scone-provisioning-receipt-v1\0"
 _MAX_SPKI_BYTES: Final = 1024
 _MAX_SIGNATURE_BYTES: Final = 80
-_ECDSA_SHA256: Final = ec.ECDSA(hashes.SHA256())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +78,15 @@ def make_receipt(
     """A receipt, signed by the key that the CAS had before the claim (PKCS#8 DER, P-256).
 
     Raises:
-        MalformedError: not such a key.
+        MalformedError: not a private key.
+        UsageError: not a P-256 key.
     """
-    key = load_private_key(unprovisioned_key)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise MalformedError("CAS key", "a P-256 key", "another kind")
     signed = _receipt_bytes(new_cas_spki, owner_spki, request_sha256)
     return Receipt(
         unprovisioned_cas_key=unprovisioned_spki,
         request_sha256=request_sha256,
         owner_key=key_hash(owner_spki),
-        signature=key.sign(signed, _ECDSA_SHA256),
+        signature=sign_p256(unprovisioned_key, signed),
     )
 
 
@@ -110,6 +102,7 @@ def verify_receipt(
 
     Raises:
         VerificationError: another CAS, owner, request, or a signature that is not its.
+        MalformedError: its key is none.
     """
     if key_hash(receipt.unprovisioned_cas_key) != expected_old_key_hash:
         raise VerificationError("provisioning receipt: of another CAS than the one expected")
@@ -117,15 +110,9 @@ def verify_receipt(
         raise VerificationError("provisioning receipt: another identity claimed the CAS")
     if not hmac.compare_digest(receipt.request_sha256, request_sha256):
         raise VerificationError("provisioning receipt: another request claimed the CAS")
-    with translated("provisioning receipt.unprovisioned_cas_key", "a P-256 public key"):
-        key = serialization.load_der_public_key(receipt.unprovisioned_cas_key)
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise VerificationError("provisioning receipt: not signed by a P-256 key")
-    try:
-        key.verify(
-            receipt.signature,
-            _receipt_bytes(new_cas_spki, owner_spki, request_sha256),
-            _ECDSA_SHA256,
-        )
-    except InvalidSignature as error:
-        raise VerificationError("provisioning receipt: the signature is not valid") from error
+    verify_p256(
+        receipt.unprovisioned_cas_key,
+        receipt.signature,
+        _receipt_bytes(new_cas_spki, owner_spki, request_sha256),
+        "provisioning receipt",
+    )

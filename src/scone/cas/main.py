@@ -33,7 +33,6 @@ from scone.log_level import DEBUG, ERROR, INFO, WARNING, parse_level
 from scone.tee.base import Tee
 from scone.tee.hardening import make_undumpable
 from scone.tee.las_client import LasTee
-from scone.tee.las_protocol import default_socket
 from scone.transport.address import Address
 from scone.transport.limits import Limits
 from scone.transport.listener import listen
@@ -103,7 +102,7 @@ def _availability(arguments: argparse.Namespace) -> Availability:
 def _platform(arguments: argparse.Namespace) -> tuple[Tee, Anchor]:
     """The TEE, and the root that its evidence (and that of services) must chain to."""
     if arguments.simulation:
-        tee = LasTee(os.environ.get("SCONE_LAS_ADDR") or str(default_socket()))
+        tee = LasTee.for_cas(os.environ.get("SCONE_LAS_ADDR"))
         root = pem_to_der(tee.root_certificate_pem(), "CERTIFICATE", "root of the LAS")
         return tee, Anchor("simulated platform", root, simulated=True)
     raise UnavailableError(

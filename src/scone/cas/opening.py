@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from scone.attestation.appraise import appraise_voucher
-from scone.attestation.cas_evidence import Receipt
 from scone.attestation.collateral import Collateral
+from scone.attestation.receipt import Receipt
 from scone.attestation.verify import Anchor, VerifiedEvidence, verify
 from scone.cas.config import Availability
 from scone.cas.keys import (

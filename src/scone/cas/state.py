@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from scone.attestation.cas_evidence import Receipt
 from scone.attestation.collateral import Collateral
+from scone.attestation.receipt import Receipt
 from scone.attestation.verify import Anchor, VerificationCache, VerifiedEvidence
 from scone.cas.audit import AuditLog, FileAuditLog, NoAuditLog
 from scone.cas.config import Availability

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from scone.attestation.cas_evidence import Receipt, verify_receipt
+from scone.attestation.receipt import Receipt, verify_receipt
 from scone.client.cas import DEFAULT_RETRIES, CasClient, ProvisioningAnswer
 from scone.client.known import KnownCas
 from scone.client.trust import AttestedCas, Clock, TrustPolicy, attest_cas, check_continuity

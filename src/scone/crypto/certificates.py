@@ -7,7 +7,6 @@ Forms in docs/formats/certificates.md. Certificates that are secrets of a sessio
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -256,11 +255,6 @@ def der_of(certificate: x509.Certificate) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return certificate.public_bytes(Encoding.DER)
-
-
-def fingerprint(certificate_der: bytes) -> str:
-    """SHA-256 of a certificate's DER, hexadecimal."""
-    return hashlib.sha256(certificate_der).hexdigest()
 
 
 def start_certificate(

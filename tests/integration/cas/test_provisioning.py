@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import harness
 import pytest
 
-from scone.attestation.cas_evidence import CasDocument, Receipt, verify_receipt
+from scone.attestation.cas_evidence import CasDocument
+from scone.attestation.receipt import Receipt, verify_receipt
 from scone.cas.operations.provision import refuse_injection
 from scone.crypto.secret import SecretBytes
 from scone.errors import ForbiddenError

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from scone.attestation.cas_evidence import CasEvidence, Receipt, build_document, make_receipt
+from scone.attestation.cas_evidence import CasEvidence, build_document
+from scone.attestation.receipt import Receipt, make_receipt
 from scone.attestation.report_data import cas_report_data
 from scone.crypto import certificates
 from scone.crypto.der import spki_of_certificate, to_pem

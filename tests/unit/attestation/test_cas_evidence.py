@@ -22,15 +22,8 @@ from fakes.evidence import (
     seeded,
 )
 from scone.attestation.appraise import CasPolicy, NotTrustedError
-from scone.attestation.cas_evidence import (
-    CasDocument,
-    CasEvidence,
-    Receipt,
-    accept_cas,
-    build_document,
-    make_receipt,
-    verify_receipt,
-)
+from scone.attestation.cas_evidence import CasDocument, CasEvidence, accept_cas, build_document
+from scone.attestation.receipt import Receipt, make_receipt, verify_receipt
 from scone.attestation.report_data import cas_report_data
 from scone.attestation.verify import INTEL_SGX_ROOT
 from scone.crypto.keyhash import key_hash

@@ -33,7 +33,7 @@ from fakes.evidence import (  # noqa: E402
     seeded,
     vendor,
 )
-from scone.attestation.cas_evidence import make_receipt  # noqa: E402
+from scone.attestation.receipt import make_receipt  # noqa: E402
 from scone.crypto.keys import generate_private_key, spki_of_private_key  # noqa: E402
 
 QUOTES = (

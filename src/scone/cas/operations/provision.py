@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from scone.attestation.cas_evidence import Receipt, make_receipt
+from scone.attestation.receipt import Receipt, make_receipt
 from scone.cas.keys import create_keys
 from scone.cas.opening import NewInstance, create_instance
 from scone.cas.state import Cas, Provisioned, Unprovisioned
