@@ -207,9 +207,9 @@ REFUSED = [
     ("another CAS", check, RECEIPT, b"another"),
     ("another identity", check, RECEIPT, SPKI, b"new", b"another"),
     ("another request", check, RECEIPT, SPKI, b"new", b"owner", b"\x01" * 32),
-    ("the signature is not valid", check, RECEIPT, SPKI, b"another"),
+    ("the signature is not by this key", check, RECEIPT, SPKI, b"another"),
     (
-        "not signed by a P-256 key",
+        "expected a signature by a P-256 key",
         check,
         dataclasses.replace(RECEIPT, unprovisioned_cas_key=ED25519),
         ED25519,
