@@ -35,7 +35,9 @@ _READERS: Final[dict[str, Callable[[str, str], Node]]] = {
     "json": read_json,
     "yaml": read_yaml,
 }
-_DURATION: Final = re.compile(r"(?:\d+\s*(?:h|m|s|d|hours?|min|minutes?|sec|seconds?|days?)\s*)+")
+_DURATION: Final = re.compile(
+    r"(?:[0-9]{1,9}\s*(?:h|m|s|d|hours?|min|minutes?|sec|seconds?|days?)\s*)+"
+)
 _SECONDS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -252,12 +254,12 @@ class _Read:
             "enclave_reconnect_timeout",
             "has no effect yet: services keep no connection after they received their configuration",
         )
-        pairs = re.findall(r"(\d+)\s*([a-z])", text)
+        pairs = re.findall(r"([0-9]+)\s*([a-z])", text)
         return sum(int(count) * _SECONDS[unit] for count, unit in pairs)
 
     def integer(self, table: dict[str, Node], where: str, name: str, default: int) -> int:
         node = table.get(name)
-        text = self.string(node, f"{where}.{name}", r"\d{1,15}")
+        text = self.string(node, f"{where}.{name}", r"[0-9]{1,15}")
         return default if text is None else int(text)
 
     def string(self, node: Node | None, path: str, pattern: str) -> str | None:

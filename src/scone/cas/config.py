@@ -13,9 +13,8 @@ from typing import Final
 
 from scone.documents import DocumentError, Mapping, Node, Problem, Scalar, read_toml
 from scone.errors import MalformedError, StateError
+from scone.transport.address import CLIENT_PORT, ENCLAVE_PORT, Address
 
-CLIENT_PORT: Final = 8081
-ENCLAVE_PORT: Final = 18765
 _KEYS: Final = {
     "database": ("path",),
     "api": ("api_listen", "enclave_listen"),
@@ -25,23 +24,12 @@ _MAX_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class ListenAddress:
-    """An IP address and a port to listen on (`0.0.0.0:8081`, `[::]:8081`)."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
 class Availability:
     """Where the database lies and where the CAS listens."""
 
     database_path: Path
-    api_listen: ListenAddress
-    enclave_listen: ListenAddress
+    api_listen: Address
+    enclave_listen: Address
     audit_log_path: Path
 
 
@@ -50,8 +38,8 @@ def simulation_default() -> Availability:
     folder = Path.home() / ".cas" / "simulated-cas"
     return Availability(
         database_path=folder / "cas.db",
-        api_listen=ListenAddress("127.0.0.1", CLIENT_PORT),
-        enclave_listen=ListenAddress("127.0.0.1", ENCLAVE_PORT),
+        api_listen=Address("127.0.0.1", CLIENT_PORT),
+        enclave_listen=Address("127.0.0.1", ENCLAVE_PORT),
         audit_log_path=folder / "audit.log",
     )
 
@@ -107,7 +95,7 @@ def read_availability(text: str, source: str) -> Availability:
     )
 
 
-def parse_listen(text: str, place: str) -> ListenAddress:
+def parse_listen(text: str, place: str) -> Address:
     """`IP:PORT` or `[IPv6]:PORT` as Rust's SocketAddr reads it (port 0: any free port).
 
     Raises:
@@ -121,12 +109,12 @@ def parse_listen(text: str, place: str) -> ListenAddress:
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise MalformedError(place, expected, repr(text))
     try:
-        address = ip_address(host[1:-1] if bracketed else host)
+        ip = ip_address(host[1:-1] if bracketed else host)
     except ValueError as error:
         raise MalformedError(place, expected, repr(text)) from error
-    if bracketed != (address.version == 6):
+    if bracketed != (ip.version == 6):
         raise MalformedError(place, expected, repr(text))
-    return ListenAddress(str(address), int(port))
+    return Address(str(ip), int(port))
 
 
 def _values(root: Node, source: str, problems: list[Problem]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Final
 import scone
 from scone.attestation.verify import Anchor
 from scone.cas import database_show
-from scone.cas.config import Availability, ListenAddress, load_availability, simulation_default
+from scone.cas.config import Availability, load_availability, simulation_default
 from scone.cas.http.app import App, RateLimit
 from scone.cas.http.routes import Listener
 from scone.cas.opening import start_cas
@@ -33,7 +33,6 @@ from scone.log_level import DEBUG, ERROR, INFO, WARNING, parse_level
 from scone.tee.base import Tee
 from scone.tee.hardening import make_undumpable
 from scone.tee.las_client import LasTee
-from scone.transport.address import Address
 from scone.transport.limits import Limits
 from scone.transport.listener import listen
 from scone.transport.server import Server, ServerTls, run, serve
@@ -134,7 +133,7 @@ async def _serve(availability: Availability, tee: Tee, anchor: Anchor) -> int:
         tls = ServerTls(
             server_identity(cas), request_client_certificate=listener is Listener.CLIENT
         )
-        servers.append(await serve(listen(_address(address)), tls, app, _limits()).start())
+        servers.append(await serve(listen(address), tls, app, _limits()).start())
     _announce(cas, servers)
     refreshing = asyncio.create_task(_refresh_collateral(cas))
     await stopped.wait()
@@ -143,7 +142,8 @@ async def _serve(availability: Availability, tee: Tee, anchor: Anchor) -> int:
         await refreshing
     for server in servers:
         await server.stop()
-    await asyncio.to_thread(cas.close)
+    async with cas.changing:  # a request that outlived its client ends first
+        await asyncio.to_thread(cas.close)
     for reason in failure:
         LOG.error("stopped: %s", reason)
     LOG.info("CAS stopped")
@@ -197,14 +197,11 @@ async def _refresh_collateral(cas: Cas) -> None:
             LOG.warning("cannot refresh the collateral: %s", error)
 
 
-def _address(listen_address: ListenAddress) -> Address:
-    return Address(listen_address.host, listen_address.port)
-
-
 def _limits() -> Limits:
     # Each connection is a descriptor; leave some for files, the LAS and the event loop.
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return Limits(connections=max(64, min(4000, soft // 2 - 100)), connections_per_address=1000)
+    connections = max(64, min(4000, soft // 2 - 100))
+    return Limits(connections=connections, connections_per_address=max(8, connections // 8))
 
 
 def _now() -> datetime:

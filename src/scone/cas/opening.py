@@ -51,7 +51,7 @@ from scone.cas.store.replacement import recover
 from scone.cas.store.sqlite import SqliteStore, create_store, open_store
 from scone.crypto.keyhash import key_hash
 from scone.crypto.secret import SecretBytes
-from scone.errors import IntegrityError, NotFoundError, VerificationError
+from scone.errors import IntegrityError, NotFoundError, StateError, VerificationError
 from scone.owner_config import ApiIdentity, OwnerConfig, read_owner_config
 from scone.session import canonical_json, read_session, session_hash
 from scone.session.secrets import SecretValues
@@ -173,8 +173,10 @@ def add_backup(cas: Cas, phase: Provisioned, public_key: bytes) -> Provisioned:
     """Let one more registered CAS open the key store.
 
     Raises:
-        StateError: the disk refuses.
+        StateError: the disk refuses, or the store is not the one that the key store opens.
     """
+    if phase.payload.identity != phase.store.identity:
+        raise StateError("the key store in memory is not that of the open database")
     key_store = phase.key_store.admitting(RegisterFor(public_key, _voucher(cas.platform)))
     key_store.write(key_store_path(cas.availability.database_path))
     return replace(phase, key_store=key_store)

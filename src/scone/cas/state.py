@@ -22,6 +22,7 @@ from scone.cas.sessions import Quota, Sessions
 from scone.cas.store.key_store import KeyStorePayload, OpenKeyStore
 from scone.cas.store.lock import DatabaseLock
 from scone.cas.store.sqlite import SqliteStore
+from scone.cas.workers import Workers
 from scone.crypto.secret import SecretBytes
 from scone.errors import UnavailableError
 from scone.owner_config import OwnerConfig
@@ -91,7 +92,9 @@ class Cas:
     lock: DatabaseLock
     sessions: Sessions = field(default_factory=Sessions)
     cache: VerificationCache = field(default_factory=VerificationCache)
+    workers: Workers = field(default_factory=Workers)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def provisioned(self) -> Provisioned:
@@ -113,6 +116,7 @@ class Cas:
         Raises:
             StateError: the disk does not take it.
         """
+        self.workers.close()
         try:
             if isinstance(self.phase, Provisioned):
                 self.phase.store.close()

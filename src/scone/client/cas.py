@@ -26,8 +26,9 @@ from scone.client.known import KnownCas
 from scone.crypto.der import spki_of_certificate
 from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError, NetworkError, VerificationError
-from scone.strict_json import JsonObject, JsonValue
-from scone.transport.client import CLIENT_PORT, Connection, Options, connect, parse_address
+from scone.strict_json import JsonObject
+from scone.transport.address import CLIENT_PORT, parse_address
+from scone.transport.client import Connection, Options, connect
 from scone.transport.http import Headers, Response
 
 DEFAULT_RETRIES: Final = 3
@@ -69,7 +70,6 @@ class Newcomer:
 
     public_key: str
     quote: str
-    collateral: JsonValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,6 @@ class CasClient:
         return Newcomer(
             text_member(answer, "public_key", self.url),
             text_member(answer, "quote", self.url),
-            answer.get("collateral"),
         )
 
     def register_backup(self, nonce: str, newcomer: Newcomer, address: str) -> Backup:
@@ -213,7 +212,6 @@ class CasClient:
             nonce=nonce,
             public_key=newcomer.public_key,
             quote=newcomer.quote,
-            collateral=newcomer.collateral,
             address=address,
         )
         return self._backup(self._call("POST", "/v1/backups", body, _JSON))

@@ -24,7 +24,7 @@ from scone.client.known import KnownCas
 from scone.crypto.der import pem_to_der, spki_of_certificate, to_pem
 from scone.crypto.keyhash import key_hash, parse_key_hash
 from scone.errors import AppraisalError, MalformedError, UsageError, VerificationError
-from scone.transport.client import CLIENT_PORT, parse_address
+from scone.transport.address import CLIENT_PORT, parse_address
 
 State = Literal["provisioned", "unprovisioned", "any"]
 
@@ -145,7 +145,7 @@ def check_continuity(
 ) -> tuple[str, ...]:
     """Refuse what went back since it was last seen; tell what else changed.
 
-    A CAS key other than the pinned one is accepted only where the user states it (`-c`).
+    The same CAS is the same URL, however a user writes it. A CAS key other than the pinned one is accepted only where the user states it (`-c`).
 
     Raises:
         VerificationError: another CAS key, a lower epoch or a lower ISVSVN.
@@ -154,7 +154,7 @@ def check_continuity(
     cas_key = known.cas_key_hash
     for before in remembered:
         same_key = before.cas_key_hash == cas_key
-        if before.name == known.name and not same_key:
+        if before.url == known.url and not same_key:
             if stated_cas_key != cas_key:
                 raise another_cas_key(known.name, before.cas_key_hash, cas_key)
             warnings.append(
@@ -173,7 +173,7 @@ def check_continuity(
                     f"before, got {now}",
                     hint="an old copy of its database or of its software may have been started",
                 )
-        if before.name == known.name and before.platform_id != known.platform_id:
+        if before.url == known.url and before.platform_id != known.platform_id:
             warnings.append(
                 f"the CAS {known.name!r} runs on another platform than before: {known.platform_id}, "
                 f"it was {before.platform_id}"

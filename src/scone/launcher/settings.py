@@ -9,9 +9,8 @@ from typing import Final, Self
 from scone.errors import UnsupportedError, UsageError
 from scone.log_level import LEVELS, parse_level
 from scone.tee.measurement import EnclaveOptions
-from scone.transport.address import Address, parse_address
+from scone.transport.address import ENCLAVE_PORT, Address, parse_address
 
-ENCLAVE_PORT: Final = 18765
 _DEFAULT_CAS: Final = "cas"
 _MAX_CONFIG_ID: Final = 4096
 _SOURCES: Final = "default values or specified in the untrusted environment"

@@ -1,7 +1,7 @@
 """Addresses as users write them: a host with an optional port, or an `https` URL.
 
-Nothing is resolved here. The host is kept as given, because it becomes the TLS
-server name (RFC 6066, 3); an IP address has none.
+Nothing is resolved here. The host becomes the TLS server name (RFC 6066, 3), which has no
+case; an IP address has none.
 """
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from scone.errors import MalformedError
+
+CLIENT_PORT: Final = 8081
+"""Where a CAS serves users (SCONE documentation, page CAS_config)."""
+ENCLAVE_PORT: Final = 18765
+"""Where it serves attested programs."""
 
 _EXPECTED: Final = "HOST, HOST:PORT, [IPV6]:PORT or https://HOST:PORT/"
 _MAX_HOST: Final = 253  # RFC 1035, 2.3.4, without the final dot
@@ -70,7 +75,9 @@ def parse_address(text: str, *, default_port: int, place: str = "address") -> Ad
         port_text = port if colon else None
         if len(host) > _MAX_HOST or not _HOST.fullmatch(host):
             raise MalformedError(place, _EXPECTED, repr(text))
-    return Address(host, default_port if port_text is None else _port(port_text, place, text))
+    return Address(
+        host.lower(), default_port if port_text is None else _port(port_text, place, text)
+    )
 
 
 def _port(digits: str, place: str, text: str) -> int:

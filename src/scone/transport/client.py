@@ -20,15 +20,13 @@ from typing import Final, Self
 from scone.crypto.der import spki_of_certificate
 from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError, NetworkError, VerificationError
-from scone.transport.address import Address, parse_address
+from scone.transport.address import CLIENT_PORT, Address, parse_address
 from scone.transport.http import Headers, Response, check_header
 from scone.transport.http_parser import ResponseParser
 from scone.transport.streams import Stream, binding_stream, remaining, stdlib_stream
 
 __all__ = ["Address", "Connection", "Options", "connect", "parse_address"]
 
-CLIENT_PORT: Final = 8081
-ENCLAVE_PORT: Final = 18765
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 5.0
 _FRESH_S: Final = 30.0  # an older open connection may be closed by the server at any moment

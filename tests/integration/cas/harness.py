@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scone.attestation.report_data import SERVICE_EXPORTER_LABEL, service_report_data
 from scone.attestation.sgx.tcb import TcbStatus
-from scone.cas.config import Availability, ListenAddress
+from scone.cas.config import Availability
 from scone.cas.http.app import App, RateLimit
 from scone.cas.http.routes import Listener
 from scone.cas.main import server_identity
@@ -96,12 +96,12 @@ def make_platform(vendor=None, tcb=TcbStatus.UP_TO_DATE):
 
 
 @contextmanager
-def running_cas(folder: Path, platform, program=CAS_PROGRAM, database="cas.db"):
+def running_cas(folder: Path, platform, program=CAS_PROGRAM, database="cas.db", limits=None):
     """Start a CAS on free ports, stop it at the end."""
     availability = Availability(
         folder / database,
-        ListenAddress("127.0.0.1", 0),
-        ListenAddress("127.0.0.1", 0),
+        Address("127.0.0.1", 0),
+        Address("127.0.0.1", 0),
         folder / "audit.log",
     )
     tee = SimulatedTee(platform, program, now)
@@ -119,7 +119,8 @@ def running_cas(folder: Path, platform, program=CAS_PROGRAM, database="cas.db"):
             tls = ServerTls(
                 server_identity(cas), request_client_certificate=listener is Listener.CLIENT
             )
-            servers.append(await serve(listen(Address("127.0.0.1", 0)), tls, app, Limits()).start())
+            server = serve(listen(Address("127.0.0.1", 0)), tls, app, limits or Limits())
+            servers.append(await server.start())
         return servers
 
     async def stop(servers):
@@ -185,3 +186,22 @@ def session_text(program=SERVICE_PROGRAM, **changes):
     for old, new in changes.items():
         text = text.replace(old, new)
     return text
+
+
+def create(cas, text, identity):
+    """Send a session; status and answer."""
+    return cas.call("POST", "/v1/sessions", text.encode(), identity)
+
+
+def read(cas, name, identity=None, session_hash=None):
+    """Read a session, active or by hash; status and answer."""
+    suffix = f"?hash={session_hash}" if session_hash else ""
+    return cas.call("GET", f"/v1/sessions/{name}{suffix}", b"", identity)
+
+
+def strings(value):
+    """All texts in a JSON value."""
+    if isinstance(value, str):
+        return [value]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [text for item in items for text in strings(item)]

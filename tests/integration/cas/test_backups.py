@@ -2,14 +2,16 @@
 
 import json
 import shutil
+import threading
 
 import harness
 import pytest
-from test_sessions import create, read
+from harness import create, read
 
 from scone.attestation.sgx.tcb import TcbStatus
 from scone.errors import IntegrityError
 from scone.tee.base import EnclaveIdentity
+from scone.transport.limits import Limits
 
 
 def program(**changes):
@@ -237,3 +239,40 @@ def test_a_state_that_an_attacker_encrypts_to_a_backup_is_not_taken_up(tmp_path,
     )
     with pytest.raises(SconeError, match="another signer"), harness.running_cas(two, other):
         pass
+
+
+def test_a_client_that_gives_up_leaves_no_half_of_a_roll_over(
+    tmp_path, platform, owner, monkeypatch
+):
+    """The time for the answer ends while the key rolls over: the next backup gets the new key."""
+    from scone.cas.operations import backups as operation
+
+    rolling, may_go_on = threading.Event(), threading.Event()
+    roll = operation.roll_database_key
+
+    def slowly(*arguments):
+        rolling.set()
+        assert may_go_on.wait(20)
+        return roll(*arguments)
+
+    monkeypatch.setattr(operation, "roll_database_key", slowly)
+    one, two = folder(tmp_path, "one"), folder(tmp_path, "two")
+    third = harness.make_platform(platform.vendor)
+    with harness.running_cas(one, platform, limits=Limits(handler_s=0.5)) as primary:
+        harness.provision(primary, owner)
+        _, created = create(primary, harness.session_text(), owner)
+        with harness.running_cas(folder(tmp_path, "gone"), third) as backup:
+            _, gone = register(primary, backup, owner)
+        status, answer = primary.call("DELETE", f"/v1/backups/{gone['id']}", b"", owner)
+        assert (status, answer["code"]) == (503, "unavailable")
+        assert rolling.is_set()
+        may_go_on.set()
+        with harness.running_cas(two, third) as backup:
+            assert register(primary, backup, owner)[0] == 201
+        phase = primary.cas.phase
+        assert phase.payload.identity == phase.store.identity
+        assert phase.payload.epoch == 2
+    copy_database(one, two)
+    for where, machine in ((one, platform), (two, third)):
+        with harness.running_cas(where, machine) as again:
+            assert read(again, "demo", owner)[1]["hash"] == created["hash"]

@@ -5,7 +5,7 @@ import hashlib
 
 import harness
 import pytest
-from test_sessions import create, strings
+from harness import create, strings
 
 from scone.attestation.sgx.tcb import TcbStatus
 from scone.crypto.secret import SecretBytes
@@ -164,3 +164,40 @@ def test_generated_secrets_never_appear_in_the_database_file_or_logs(serving, pl
             assert not any(form in data for data in files)
             assert form not in caplog.text.encode()
     assert "SecretBytes(<" in repr(SecretBytes(secrets[0]))
+
+
+def test_many_starts_at_once_renew_a_certificate_once(tmp_path, platform, owner):
+    from concurrent.futures import ThreadPoolExecutor
+    from datetime import timedelta
+
+    text = harness.session_text(
+        **{"    dns: localhost": "    dns: localhost\n    valid_for: 3 days"}
+    )
+    with harness.running_cas(tmp_path, platform) as running:
+        harness.provision(running, owner)
+        assert create(running, text, owner)[0] == 201
+        before = running.cas.phase.store.commit_number
+        running.cas.now = lambda: harness.now() + timedelta(days=2, hours=12)
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(
+                pool.map(lambda _: running.attest_service(platform, "demo/app"), range(16))
+            )
+        assert all(answer == answers[0] for answer in answers)
+        assert answers[0][0] == 200
+        assert running.cas.phase.store.commit_number == before + 1
+
+
+def test_what_anybody_can_send_adds_no_line_to_the_audit_log(fresh, owner, platform):
+    assert harness.provision(fresh, owner, {"audit_log": {"mode": "unsigned"}})[0] == 200
+    create(fresh, harness.session_text(), owner)
+    log = fresh.cas.availability.audit_log_path
+    before = log.read_text()
+    for quote in (None, b"garbage"):
+        fresh.attest_service(platform, "demo/app", lie=lambda _, q=quote: {"quote": q})
+    fresh.attest_service(platform, "demo/app", lie=lambda _: {"exporter": bytes(32)})
+    assert log.read_text() == before
+    other = EnclaveIdentity(
+        hashlib.sha256(b"evil").digest(), harness.SERVICE_PROGRAM.mrsigner, 7, 3
+    )
+    fresh.attest_service(platform, "demo/app", other)
+    assert "service_refused" in log.read_text().removeprefix(before)

@@ -4,17 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import harness
 import pytest
+from harness import create, read, strings
 
 from scone.crypto.keyhash import key_hash
-
-
-def create(cas, text, identity):
-    return cas.call("POST", "/v1/sessions", text.encode(), identity)
-
-
-def read(cas, name, identity=None, session_hash=None):
-    suffix = f"?hash={session_hash}" if session_hash else ""
-    return cas.call("GET", f"/v1/sessions/{name}{suffix}", b"", identity)
 
 
 def with_predecessor(text, found):
@@ -213,13 +205,6 @@ def test_no_generated_secret_is_in_what_is_read(cas, owner, platform):
     assert not any(
         value.decode(errors="ignore") in found["session"] for value in values if len(value) == 24
     )
-
-
-def strings(value):
-    if isinstance(value, str):
-        return [value]
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
-    return [text for item in items for text in strings(item)]
 
 
 def test_the_audit_log_has_a_line_for_each_operation_and_no_secret(fresh, owner, platform):

@@ -177,7 +177,7 @@ class FakeCas:
             case "POST", "/v1/backups/nonce":
                 return ok({"nonce": "11" * 16})
             case "POST", "/v1/registration":
-                return ok({"public_key": "22" * 32, "quote": "AAAA", "collateral": "{}"})
+                return ok({"public_key": "22" * 32, "quote": "AAAA"})
             case "POST", "/v1/backups":
                 return self._register(json.loads(request.body))
             case "GET", "/v1/backups":

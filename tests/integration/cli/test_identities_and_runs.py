@@ -113,4 +113,4 @@ def test_sixteen_attestations_at_once_lose_nothing(
     assert set(found["cas_db"]) == set(names)
     assert found["default_cas"] in names
     for name, (out, _) in zip(names, outputs, strict=True):
-        assert out.decode() == f"CAS {name} at https://{name}/ is trustworthy\n"
+        assert out.decode() == f"CAS {name} at https://{name.lower()}/ is trustworthy\n"

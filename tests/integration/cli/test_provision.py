@@ -234,7 +234,7 @@ def test_a_receipt_for_another_cas_key_is_refused(provision: Provision, cas: Fak
     cas.keys = Keys.make()  # a thief of the receipt
     result = provision()
     assert result.code == 1
-    assert "the signature is not valid" in result.err
+    assert "the signature is not by this key" in result.err
 
 
 def test_a_lost_answer_is_made_up_for_by_the_receipt(provision: Provision, cas: FakeCas) -> None:

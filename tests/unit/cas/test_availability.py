@@ -4,17 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from scone.cas.config import ListenAddress, load_availability, read_availability
+from scone.cas.config import load_availability, read_availability
 from scone.documents import DocumentError
 from scone.errors import StateError
+from scone.transport.address import Address
 
 
 def test_the_documentations_example_is_read():
     text = '[database]\npath = "/etc/cas/cas.db"\n[api]\napi_listen = "0.0.0.0:8080"\nenclave_listen = "[::]:18765"\n'
     found = read_availability(text, "cas.toml")
     assert found.database_path == Path("/etc/cas/cas.db")
-    assert found.api_listen == ListenAddress("0.0.0.0", 8080)
-    assert found.enclave_listen == ListenAddress("::", 18765)
+    assert found.api_listen == Address("0.0.0.0", 8080)
+    assert found.enclave_listen == Address("::", 18765)
 
 
 def test_the_ports_have_sconces_defaults():

@@ -94,6 +94,8 @@ REFUSED = {
     "quota-negative": ("[sessions]\nmax_sessions_per_namespace=-1\n", "max_sessions"),
     "quota-float": ("[sessions]\nmax_bytes_per_namespace=1.5\n", "max_bytes"),
     "timeout": ('enclave_reconnect_timeout = "soon"\n', "enclave_reconnect_timeout"),
+    "timeout-of-another-script": ('enclave_reconnect_timeout = "\u0663s"\n', "enclave_reconnect"),
+    "timeout-endless": (f'enclave_reconnect_timeout = "{"9" * 5000}s"\n', "enclave_reconnect"),
     "table-is-text": ('sessions = "any"\n', "a table"),
     "value-is-table": ("[sessions.root_create]\nx = 1\n", "a single value"),
     "not-toml": ("[api_identity\n", ""),

@@ -10,7 +10,7 @@ import pytest
 
 from scone.client.cas import check_pin
 from scone.client.known import KnownCas
-from scone.client.trust import TrustPolicy, check_continuity
+from scone.client.trust import TrustPolicy, canonical_url, check_continuity
 from scone.crypto import certificates
 from scone.crypto.der import to_pem
 from scone.crypto.keys import generate_private_key, spki_of_private_key
@@ -111,3 +111,11 @@ def test_a_policy_takes_only_key_hashes() -> None:
             TrustPolicy(cas_key_hash=wrong)
         with pytest.raises(UsageError):
             TrustPolicy(software_key_hash=wrong)
+
+
+def test_another_spelling_of_the_address_does_not_evade_the_pin() -> None:
+    for spelling in ("A", "a:8081", "https://A:8081/"):
+        url = canonical_url(spelling)
+        now = replace(known(root=OTHER_ROOT, leaf=OTHER_LEAF), name=spelling, url=url)
+        with pytest.raises(VerificationError, match="not the one that was attested"):
+            check_continuity(now, [known()])

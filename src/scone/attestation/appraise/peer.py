@@ -20,6 +20,7 @@ from scone.attestation.appraise.accepted import (
 )
 from scone.attestation.sgx.tcb import TcbStatus
 from scone.attestation.verify import VerifiedEvidence
+from scone.release import MIN_ISVSVN
 
 
 def appraise_peer(
@@ -88,8 +89,9 @@ def appraise_peer(
 def appraise_voucher(voucher: VerifiedEvidence, own: VerifiedEvidence) -> AcceptedEvidence:
     """The evidence of a CAS that let us into its key store: software that we take state from.
 
-    Same root, TEE kind, signer and product, not revoked, and debug only if we are. Its version and
-    TCB were compared when it registered us, the other way round.
+    Same root, TEE kind, signer and product, no version that we would not attest, not revoked, and
+    debug only if we are. Its TCB was compared when it registered us, the other way round: a machine
+    that is out of date may hand over to one that is not.
 
     Raises:
         NotTrustedError: every requirement that it does not meet.
@@ -103,6 +105,7 @@ def appraise_voucher(voucher: VerifiedEvidence, own: VerifiedEvidence) -> Accept
             ("debug-mode", "debug mode enabled", own.debug or not voucher.debug),
             ("mrsigner", "another signer (MRSIGNER)", theirs.mrsigner == ours.mrsigner),
             ("isvprodid", "another product ID (ISVPRODID)", theirs.isvprodid == ours.isvprodid),
+            ("isvsvn", "a version that is too old (ISVSVN)", theirs.isvsvn >= MIN_ISVSVN),
             ("revoked", "a revoked platform", voucher.tcb_status is not TcbStatus.REVOKED),
         )
         if not holds

@@ -6,6 +6,7 @@ status codes; what is not a `SconeError` is a fault of ours and tells the client
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -89,9 +90,20 @@ class App:
         self._nonces = nonces
         self._wrong_tokens = wrong_tokens
         self._rates = rates
+        self._running: set[asyncio.Task[Response]] = set()
 
     async def __call__(self, request: Request) -> Response:
-        """Answer one request; never raises."""
+        """Answer one request; never raises.
+
+        What has begun ends, whatever becomes of the client and of the time for its answer: half
+        of a claim or of a key roll-over would leave a state that no restart knows.
+        """
+        task = asyncio.get_running_loop().create_task(self._answer(request))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _answer(self, request: Request) -> Response:
         try:
             return await self._dispatch(request)
         except SconeError as error:
@@ -109,6 +121,8 @@ class App:
             request.peer_address, config.max_requests_per_second_per_address, time.monotonic()
         )
         route, rest = self._route(request)
+        if len(request.body) > route.max_body:
+            raise _BodyError(f"expected at most {route.max_body} bytes for this path")
         if not route.while_unprovisioned:
             _ = self._cas.provisioned
         if route.authorisation is Authorisation.OWNER and not self._cas.is_owner(
@@ -142,10 +156,18 @@ class App:
         }
         if error.hint:
             document["hint"] = error.hint
-        status = 405 if isinstance(error, _MethodError) else STATUS_OF_CODE[error.code]
+        status = getattr(error, "status", STATUS_OF_CODE[error.code])
         body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
         return Response(status, body, (("content-type", "application/json"),))
 
 
 class _MethodError(NotFoundError):
     """The path exists, for other methods."""
+
+    status = 405
+
+
+class _BodyError(LimitError):
+    """The body is longer than anything this path needs."""
+
+    status = 413

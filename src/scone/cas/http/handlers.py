@@ -10,7 +10,6 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from scone.attestation.collateral import Collateral
 from scone.cas.http.bodies import Body
 from scone.cas.operations import backups
 from scone.cas.operations.attest_cas import attest_cas
@@ -141,7 +140,6 @@ async def register_backup(call: Call) -> Response:
         nonce=body.hexadecimal("nonce", 16),
         public_key=body.hexadecimal("public_key", 32),
         quote=body.base64("quote"),
-        collateral=Collateral.parse(body.text("collateral").encode()),
         address=body.optional_text("address") or "",
     )
     body.end()
@@ -171,14 +169,7 @@ async def registration(call: Call) -> Response:
     if role != "backup":
         raise MalformedError("request body.role", "backup", repr(role))
     made = await make_registration(call.cas, nonce)
-    return _json(
-        200,
-        {
-            "public_key": made.public_key.hex(),
-            "quote": _base64(made.quote),
-            "collateral": made.collateral.decode(),
-        },
-    )
+    return _json(200, {"public_key": made.public_key.hex(), "quote": _base64(made.quote)})
 
 
 async def service(call: Call) -> Response:

@@ -27,11 +27,10 @@ _BODIES: Final[dict[tuple[str, str], dict[str, object]]] = {
     ),
     ("PUT", "/v1/config"): _object(("config",), config={"type": "object"}),
     ("POST", "/v1/backups"): _object(
-        ("nonce", "public_key", "quote", "collateral"),
+        ("nonce", "public_key", "quote"),
         nonce=_HEX_32,
         public_key=_HEX_64,
         quote=_BYTES,
-        collateral=_TEXT,
         address=_TEXT,
     ),
     ("POST", "/v1/registration"): _object(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from scone.cas.http import handlers
 from scone.cas.http.handlers import Call, Handler
@@ -32,6 +33,9 @@ class Listener(Enum):
     ENCLAVE = "enclave"
 
 
+MAX_SESSION: Final = 1024 * 1024  # as the reader of sessions
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One row. A path that ends with `{name}` takes the rest of the path, slashes included."""
@@ -43,6 +47,7 @@ class Route:
     handler: Handler
     listener: Listener = Listener.CLIENT
     while_unprovisioned: bool = False
+    max_body: int = 64 * 1024
 
     def match(self, path: str) -> str | None:
         """The rest of the path (empty for a fixed path), or None."""
@@ -65,9 +70,10 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", "/v1/config", Authorisation.OWNER, "Replace the owner configuration",
           handlers.update_config),
     Route("POST", "/v1/sessions", Authorisation.CERTIFICATE_AND_POLICY,
-          "Create or update a session", handlers.create_session),
+          "Create or update a session", handlers.create_session, max_body=MAX_SESSION),
     Route("POST", "/session", Authorisation.CERTIFICATE_AND_POLICY,
-          "Create or update a session (older path)", handlers.create_session),
+          "Create or update a session (older path)", handlers.create_session,
+          max_body=MAX_SESSION),
     Route("GET", "/v1/sessions/{name}", Authorisation.POLICY, "Read a session or one of its versions",
           handlers.read_session),
     Route("GET", "/session/{name}", Authorisation.POLICY, "Read a session (older path)",

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scone.attestation.appraise import appraise_peer
-from scone.attestation.collateral import Collateral
 from scone.attestation.report_data import registration_report_data
 from scone.attestation.verify import verify
 from scone.cas.opening import add_backup, roll_database_key
@@ -58,7 +57,6 @@ class Newcomer:
     nonce: bytes
     public_key: bytes
     quote: bytes
-    collateral: Collateral
     address: str
 
 
@@ -86,7 +84,8 @@ async def register_backup(cas: Cas, nonces: Nonces, newcomer: Newcomer) -> Backu
     async with cas.changing:
         phase = cas.provisioned
         nonces.consume(newcomer.nonce, asyncio.get_running_loop().time())
-        verified = verify(newcomer.quote, newcomer.collateral, cas.platform.anchors, cas.now())
+        # Our collateral, not the newcomer's: it could show us an older TCB level as the newest.
+        verified = verify(newcomer.quote, cas.collateral, cas.platform.anchors, cas.now())
         expected = registration_report_data("backup", newcomer.nonce, newcomer.public_key)
         if verified.report.report_data != expected:
             raise VerificationError("the backup's evidence is not for its key and our nonce")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
+from functools import partial
 
 from scone.cas.sessions import Records, StoredVersion
 from scone.cas.state import Cas
@@ -43,11 +44,10 @@ async def create_session(
         ConflictError: the predecessor is not the active version.
         ForbiddenError: the requester may not.
         NotFoundError: the namespace does not exist.
-        LimitError: the namespace's quota is used up.
+        LimitError: the namespace's quota is used up, or too many sessions are being checked.
     """
     phase = cas.provisioned
-    # A hostile megabyte takes more than a second: not on the event loop.
-    checked = await asyncio.to_thread(read_session, text, source="session")
+    checked = await cas.workers.run(partial(read_session, text, source="session"))
     session = checked.session
     if session.creator is None and references_creator(session):
         session = session.with_creator(to_pem("CERTIFICATE", certificate_der))
@@ -55,9 +55,8 @@ async def create_session(
     previous = (
         None if before is None else (before.session, cas.sessions.values(phase.store, before.hash))
     )
-    # RSA key pairs take 0.1 s each: not on the event loop.
-    values = await asyncio.to_thread(
-        generate, session, previous=previous, now=cas.now(), random=os.urandom
+    values = await cas.workers.run(
+        partial(generate, session, previous=previous, now=cas.now(), random=os.urandom)
     )
     document = canonical_json(session)
     version = StoredVersion(

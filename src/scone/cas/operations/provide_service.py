@@ -7,8 +7,9 @@ import hmac
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from scone.attestation.appraise import AcceptedEvidence, appraise_service
+from scone.attestation.appraise import AcceptedEvidence, NotTrustedError, appraise_service
 from scone.attestation.report_data import SERVICE_EXPORTER_LABEL, service_report_data
 from scone.attestation.verify import verify
 from scone.cas.sessions import StoredVersion
@@ -59,13 +60,15 @@ async def provide_service(cas: Cas, request: ServiceRequest) -> ServiceConfig:
         try:
             accepted = _attest(cas, request, service, version.session.security)
         except SconeError as error:
-            await asyncio.to_thread(
-                phase.audit.append,
-                "service_refused",
-                session=session_name,
-                service=service_name,
-                reason=error.code,
-            )
+            # Recorded where genuine evidence was refused: what anybody can send fills no disk.
+            if isinstance(error, NotTrustedError):
+                await asyncio.to_thread(
+                    phase.audit.append,
+                    "service_refused",
+                    session=session_name,
+                    service=service_name,
+                    reason=error.code,
+                )
             raise error.within("DCAP quote verification failed") from None
     await _renew(cas, phase, version)
     config = build(
@@ -112,12 +115,15 @@ async def _renew(cas: Cas, phase: Provisioned, version: StoredVersion) -> None:
     now = cas.now()
     if not needs_renewal(cas.sessions.values(phase.store, version.hash), now):
         return
+    async with cas.renewing:
+        values = cas.sessions.values(phase.store, version.hash)
+        if not needs_renewal(values, now):  # another start has renewed them meanwhile
+            return
+        renewed = await cas.workers.run(partial(renew, version.session, values, now, os.urandom))
+        raw = renewed.to_json()
 
-    def commit(records: Transaction) -> None:
-        values = cas.sessions.values(records, version.hash)
-        if needs_renewal(values, now):
-            renewed = renew(version.session, values, now, os.urandom)
-            records.put("values", version.hash, renewed.to_json())
+        def commit(records: Transaction) -> None:
+            records.put("values", version.hash, raw)
 
-    await asyncio.wrap_future(phase.store.transact(commit))
-    cas.sessions.forget_values(version.hash)
+        await asyncio.wrap_future(phase.store.transact(commit))
+        cas.sessions.forget_values(version.hash)

@@ -29,7 +29,6 @@ class Registration:
 
     public_key: bytes
     quote: bytes
-    collateral: bytes
 
 
 def registration_key_path(database: Path) -> Path:
@@ -52,7 +51,7 @@ async def make_registration(cas: Cas, nonce: bytes) -> Registration:
     evidence = await asyncio.to_thread(
         cas.platform.tee.quote, registration_report_data("backup", nonce, public)
     )
-    return Registration(public, evidence.quote, cas.collateral.to_json())
+    return Registration(public, evidence.quote)
 
 
 def load_registration_key(path: Path, tee: Tee) -> SecretBytes | None:
