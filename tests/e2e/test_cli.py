@@ -1,7 +1,10 @@
 """The CLI page against the real programs: LAS, CAS and `scone` as processes."""
 
+import base64
+import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -200,6 +203,16 @@ def test_database_key_injection_as_the_page_tells_it(world):
     shown = subprocess.run(show, env=env, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     assert "planted-value" in shown.stdout
+    records = [json.loads(line) for line in shown.stdout.splitlines()]
+    owner_key = next(record["value"] for record in records if record["key"] == "owner-key")
+    assert base64.b64decode(owner_key["base64"]).startswith(b"0")
+    command = shlex.join(show) + " | head -n 0; echo ${PIPESTATUS[0]}"
+    cut = subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True)
+    assert (cut.stdout, cut.stderr) == ("141\n", "")
+    command = shlex.join(show) + " > /dev/full"
+    full = subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True)
+    assert full.returncode == 1
+    assert full.stderr.startswith("Error: standard output: No space left")
     (world.home / "key").write_text("00" * 32)
     other = subprocess.run(show, env=env, capture_output=True, text=True)
     assert other.returncode == 1

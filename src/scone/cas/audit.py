@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from scone.errors import StateError
+from scone.errors import StateError, UnavailableError
 
 
 class AuditLog(Protocol):
@@ -46,7 +46,11 @@ class NoAuditLog:
 
 
 class FileAuditLog:
-    """Mode `unsigned` with sink `file`: JSON lines, fsynced, one writer at a time."""
+    """Mode `unsigned` with sink `file`: JSON lines, fsynced, one writer at a time.
+
+    Raises:
+        UnavailableError: the operator's path cannot be opened.
+    """
 
     def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
         self._now = now
@@ -55,7 +59,11 @@ class FileAuditLog:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         except OSError as error:
-            raise StateError(f"cannot open the audit log {path}: {error.strerror}") from error
+            raise UnavailableError(
+                f"cannot open the audit log {path}: {error.strerror}",
+                hint="the operator of the CAS names it: [audit_log] path in the availability "
+                "configuration",
+            ) from error
 
     def append(self, event: str, **fields: str | int | bool) -> None:
         """Append one line and wait until it is on disk.

@@ -41,26 +41,23 @@ LOG: Final = logging.getLogger("scone.cas")
 _COLLATERAL_REFRESH_S: Final = 3600.0
 
 
-def main() -> None:
-    """Console entry."""
+def main() -> int:
+    """Run the command; returns its exit status."""
     arguments = _arguments()
     try:
         _log_to_console()
         make_undumpable()
         if arguments.command == "database":
-            database_show.show(arguments.database, arguments.key_file)
-            return
+            return database_show.show(arguments.database, arguments.key_file)
         availability = _availability(arguments)
         status = run(_serve(availability, *_platform(arguments)))
     except SconeError as error:
         sys.stderr.write(told(error) + "\n")
         status = 1
-    except KeyboardInterrupt:
-        status = 130
     except Exception as error:  # noqa: BLE001 - ends the program; its message may hold a secret
         sys.stderr.write(f"Error: internal error: {places_of(error)}\n")
         status = 70
-    sys.exit(status)
+    return status
 
 
 def _arguments() -> argparse.Namespace:

@@ -22,6 +22,7 @@ from scone.attestation.appraise import appraise_voucher
 from scone.attestation.collateral import Collateral
 from scone.attestation.receipt import Receipt
 from scone.attestation.verify import Anchor, VerifiedEvidence, verify
+from scone.cas.audit import AuditLog
 from scone.cas.config import Availability
 from scone.cas.keys import (
     CasKeys,
@@ -130,8 +131,10 @@ def create_instance(cas: Cas, new: NewInstance) -> Provisioned:
     """New database and key store, complete or not at all; then the running state.
 
     Raises:
+        UnavailableError: the audit log that the configuration asks for cannot be opened.
         StateError: the disk refuses; the process must stop and start again.
     """
+    audit = audit_log(new.config, cas.availability, cas.now)
     identity = DatabaseIdentity.new(os.urandom, epoch=1)
     own = cas.platform.own
     payload = KeyStorePayload(
@@ -166,7 +169,7 @@ def create_instance(cas: Cas, new: NewInstance) -> Provisioned:
         write_key_store=lambda: key_store.write(key_store_path(path)),
         lock=cas.lock,
     )
-    return _provisioned(cas, store, key_store, new.keys)
+    return _provisioned(store, key_store, new.keys, audit)
 
 
 def add_backup(cas: Cas, phase: Provisioned, public_key: bytes) -> Provisioned:
@@ -276,14 +279,15 @@ def _open_database(cas: Cas, key_store: OpenKeyStore) -> Provisioned:
         keys = load_keys(store, software, config.api_identity, cas.now())
         if store.read("cas", f"instance-key:{software}") is None:
             store.transact(lambda records: store_instance(records, keys, software)).result()
-        return _provisioned(cas, store, key_store, keys)
+        audit = audit_log(config, cas.availability, cas.now)
+        return _provisioned(store, key_store, keys, audit)
     except BaseException:
         store.close()
         raise
 
 
 def _provisioned(
-    cas: Cas, store: SqliteStore, key_store: OpenKeyStore, keys: CasKeys
+    store: SqliteStore, key_store: OpenKeyStore, keys: CasKeys, audit: AuditLog
 ) -> Provisioned:
     if keys.cas_key_hash != key_store.payload.cas_key_hash:
         raise IntegrityError("the database holds another CAS key than its key store names")
@@ -299,7 +303,7 @@ def _provisioned(
         owner_spki_sha256=hashlib.sha256(owner_spki).digest(),
         owner_chain_pem=_needed(store, "owner").decode(),
         receipt=Receipt.from_dict(json.loads(_needed(store, "receipt"))),
-        audit=audit_log(config, cas.availability, cas.now),
+        audit=audit,
     )
 
 

@@ -139,7 +139,7 @@ def audit_log(
     """The audit log that an owner configuration asks for.
 
     Raises:
-        StateError: its file cannot be opened.
+        UnavailableError: its file cannot be opened.
     """
     if config.audit_log_mode == "disabled":
         return NoAuditLog()

@@ -5,10 +5,15 @@ Imported where it is needed only: `pathlib` costs more to import than the identi
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 from scone.errors import UsageError
+from scone.files import followed, replace
+
+__all__ = ["read_small", "reason", "replace", "write_result"]
 
 
 def read_small(path: str, what: str, limit: int = 1024 * 1024) -> bytes:
@@ -31,39 +36,22 @@ def write_result(path: str, content: bytes) -> None:
     """Replace a file, or write to a device or pipe of that name.
 
     Raises:
-        OSError: it cannot be written; a file that was there is as it was.
+        OSError: it cannot be written (also: it is a link of another user); a file that was
+            there is as it was.
     """
-    target = Path(path).resolve()
+    target = Path(followed(path))
     if target.exists() and not target.is_file():
-        with target.open("wb") as file:
-            file.write(content)
+        _write_into(target, content)
         return
     replace(target, content, 0o666)  # as far as the umask allows: a result is no secret
 
 
-def replace(target: Path, content: bytes, mode: int) -> None:
-    """Put a new file in place of another, whole and on the disk.
-
-    Raises:
-        OSError: it cannot be written; a file that was there is as it was.
-    """
-    temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
-    # O_EXCL: nobody else's file, not even through a link.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink()
-        raise
-    descriptor = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _write_into(target: Path, content: bytes) -> None:
+    descriptor = os.open(target, os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "wb") as file:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EAGAIN, "it was replaced by a regular file meanwhile")
+        file.write(content)
 
 
 def reason(error: Exception) -> str:

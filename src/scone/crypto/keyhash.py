@@ -61,7 +61,12 @@ def decode_base58check(text: str, *, place: str = "key hash") -> tuple[int, byte
 
 def key_hash(spki_der: bytes) -> str:
     """SCONE key hash of a SubjectPublicKeyInfo in DER."""
-    return encode_base58check(_KEY_HASH_VERSION, hashlib.sha256(spki_der).digest())
+    return key_hash_of_digest(hashlib.sha256(spki_der).digest())
+
+
+def key_hash_of_digest(spki_sha256: bytes) -> str:
+    """The same, of a digest that is already there."""
+    return encode_base58check(_KEY_HASH_VERSION, spki_sha256)
 
 
 def parse_key_hash(text: str, *, place: str = "key hash") -> bytes:

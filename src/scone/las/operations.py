@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from scone import __version__
 from scone.attestation.collateral import Collateral
 from scone.crypto.secret import SecretBytes
 from scone.errors import AppraisalError, ConflictError, UnsupportedError, UsageError
@@ -37,10 +36,6 @@ _MAX_LABEL: Final = 256
 
 class Platform(Protocol):
     """The simulated platform, as far as a LAS uses it."""
-
-    @property
-    def platform_id(self) -> str:
-        """`INTEL_QE_ID:` and 32 hex digits."""
 
     @property
     def root_certificate_pem(self) -> str:
@@ -138,11 +133,6 @@ def _root(conversation: Conversation, _: Frame) -> dict[str, object]:
     return {"root": conversation.platform.root_certificate_pem}
 
 
-def _info(conversation: Conversation, _: Frame) -> dict[str, object]:
-    platform_id = conversation.platform.platform_id
-    return {"simulated": True, "platform_id": platform_id, "version": __version__}
-
-
 def _program(conversation: Conversation, frame: Frame) -> OpenedProgram:
     """The first descriptor, under its path; the second proves that paths mean the same here."""
     conversation.identity = None  # a refused program leaves nothing to quote
@@ -184,5 +174,4 @@ _OPERATIONS: Final[dict[str, tuple[_Handler, tuple[str, ...], int]]] = {
     "seal_key": (_seal_key, ("label",), 0),
     "collateral": (_collateral, (), 0),
     "root": (_root, (), 0),
-    "info": (_info, (), 0),
 }

@@ -38,11 +38,6 @@ class Tee(Protocol):
         UnavailableError: the TEE or its service does not answer.
     """
 
-    @property
-    def simulated(self) -> bool:
-        """Whether anybody on this machine can forge what this says."""
-        ...
-
     def quote(self, report_data: bytes) -> Evidence:
         """Evidence over 64 bytes of report data."""
         ...

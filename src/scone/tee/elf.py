@@ -1,7 +1,7 @@
-"""Which interpreter an ELF file asks for: the header and program headers, nothing more.
+"""What an ELF file asks for at its start: its interpreter, and libraries that audit it.
 
-System V ABI, chapters 4 and 5 (32 and 64 bits, little-endian). Libraries are not looked
-up here: only the interpreter itself knows which ones it takes.
+System V ABI, chapters 4 and 5 (32 and 64 bits, little-endian). Other libraries are not
+looked up here: only the interpreter itself knows which ones it takes.
 """
 
 from __future__ import annotations
@@ -20,10 +20,15 @@ _PROGRAM_HEADER_BYTES: Final = {1: 32, 2: 56}
 _LITTLE_ENDIAN: Final = 1
 _EXECUTABLE: Final = 2
 _SHARED: Final = 3
+_PT_LOAD: Final = 1
+_PT_DYNAMIC: Final = 2
 _PT_INTERP: Final = 3
+_DT_NULL: Final = 0
+_DT_AUDIT: Final = {0x6FFFFEFB: "DT_DEPAUDIT", 0x6FFFFEFC: "DT_AUDIT"}
 # Programs have 10 to 15 program headers; Linux itself refuses more than 64 KiB of them.
 _MAX_PROGRAM_HEADERS: Final = 256
 _MAX_INTERPRETER: Final = 4096  # PATH_MAX, as fs/binfmt_elf.c has it
+_MAX_DYNAMIC: Final = 1 << 16  # 4096 entries; a program with 250 libraries has about 300
 
 ReadAt = Callable[[int, int], bytes]
 """`read_at(offset, length)`: at most `length` bytes of the file from `offset`."""
@@ -31,14 +36,28 @@ ReadAt = Callable[[int, int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class ElfFile:
-    """What starts a program: its class and its interpreter (None for a static program)."""
+    """What starts a program: its class and its interpreter (None for a static program).
+
+    `audit` names the tags by which glibc loads further libraries, unlisted.
+    """
 
     bits: int
     interpreter: str | None
+    audit: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """One program header, as far as it is used."""
+
+    kind: int
+    offset: int
+    address: int
+    length: int
 
 
 def read_elf(read_at: ReadAt, what: str = "program") -> ElfFile:
-    """The class and interpreter of an ELF executable.
+    """The class, interpreter and auditing tags of an ELF executable.
 
     Raises:
         MalformedError: not an ELF executable of this form.
@@ -73,34 +92,69 @@ def read_elf(read_at: ReadAt, what: str = "program") -> ElfFile:
     if not 1 <= count <= _MAX_PROGRAM_HEADERS:
         raise MalformedError(f"{what}.phnum", f"1 to {_MAX_PROGRAM_HEADERS}", f"{count}")
     entries = Reader(what, _exactly(read_at, table, count * entry_bytes, f"{what}.phdr"))
-    interpreters = [
-        position
-        for index in range(count)
-        if (position := _interpreter_position(entries.sub(f"phdr[{index}]", entry_bytes), word))
-    ]
-    if len(interpreters) > 1:
-        raise MalformedError(f"{what}.interp", "at most one interpreter", f"{len(interpreters)}")
-    if not interpreters:
-        return ElfFile(8 * word, None)
-    offset, length = interpreters[0]
-    return ElfFile(8 * word, _interpreter(read_at, offset, length, f"{what}.interp"))
+    segments = [_segment(entries.sub(f"phdr[{at}]", entry_bytes), word) for at in range(count)]
+    interpreter = _single(segments, _PT_INTERP, f"{what}.interp", "interpreter")
+    dynamic = _single(segments, _PT_DYNAMIC, f"{what}.dynamic", "dynamic section")
+    return ElfFile(
+        8 * word,
+        _interpreter(read_at, interpreter, f"{what}.interp") if interpreter else None,
+        _audit_tags(read_at, dynamic, segments, word, f"{what}.dynamic") if dynamic else (),
+    )
 
 
-def _interpreter_position(entry: Reader, word: int) -> tuple[int, int] | None:
+def _segment(entry: Reader, word: int) -> _Segment:
     kind = entry.uint("type", 4)
     if word == 8:
         entry.uint("flags", 4)
     offset = entry.uint("offset", word)
-    entry.uint("vaddr", word)
+    address = entry.uint("vaddr", word)
     entry.uint("paddr", word)
-    length = entry.uint("filesz", word)
-    return (offset, length) if kind == _PT_INTERP else None
+    return _Segment(kind, offset, address, entry.uint("filesz", word))
 
 
-def _interpreter(read_at: ReadAt, offset: int, length: int, place: str) -> str:
+def _single(segments: list[_Segment], kind: int, place: str, name: str) -> _Segment | None:
+    found = [segment for segment in segments if segment.kind == kind]
+    if len(found) > 1:
+        raise MalformedError(place, f"at most one {name}", f"{len(found)}")
+    return found[0] if found else None
+
+
+def _audit_tags(
+    read_at: ReadAt, dynamic: _Segment, segments: list[_Segment], word: int, place: str
+) -> tuple[str, ...]:
+    if not 2 * word <= dynamic.length <= _MAX_DYNAMIC:
+        raise MalformedError(place, f"{2 * word} to {_MAX_DYNAMIC} bytes", f"{dynamic.length}")
+    # The loader reads it in memory, by address: that must be the same bytes.
+    if not any(_loads(segment, dynamic) for segment in segments):
+        raise MalformedError(place, "a part of one loaded segment", "another address")
+    count = dynamic.length // (2 * word)
+    entries = Reader(place, _exactly(read_at, dynamic.offset, count * 2 * word, place))
+    found: list[str] = []
+    for _ in range(count):
+        tag = entries.uint("tag", word)
+        entries.uint("value", word)
+        if tag == _DT_NULL:
+            return tuple(found)
+        if tag in _DT_AUDIT:
+            found.append(_DT_AUDIT[tag])
+    raise MalformedError(place, "an end (DT_NULL)", "none")
+
+
+def _loads(segment: _Segment, part: _Segment) -> bool:
+    before = part.address - segment.address
+    return (
+        segment.kind == _PT_LOAD
+        and before >= 0
+        and before + part.length <= segment.length
+        and part.offset - segment.offset == before
+    )
+
+
+def _interpreter(read_at: ReadAt, segment: _Segment, place: str) -> str:
+    length = segment.length
     if not 2 <= length <= _MAX_INTERPRETER:
         raise MalformedError(place, f"2 to {_MAX_INTERPRETER} bytes", f"{length}")
-    raw = _exactly(read_at, offset, length, place)
+    raw = _exactly(read_at, segment.offset, length, place)
     path, end = raw[:-1], raw[-1:]
     if end != b"\0" or b"\0" in path:
         raise MalformedError(place, "one path that ends with a zero byte", "another text")

@@ -1,13 +1,15 @@
 """The client of the LAS: evidence and sealing for this process, evidence for a program.
 
 `LasTee` keeps one connection: the LAS measures the calling Python program when it is
-opened, once, and answers for that measurement. A lost connection is opened again.
+opened, once, and answers for that measurement. A lost connection is opened again. A LAS
+that runs neither as this user nor as root is refused (ForbiddenError, every call).
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Sequence
@@ -17,8 +19,8 @@ from typing import Final, Self
 
 from scone.attestation.collateral import Collateral
 from scone.crypto.secret import SecretBytes
-from scone.errors import MalformedError, NetworkError, SconeError, UnavailableError
-from scone.strict_json import JsonObject, bool_of, hex_of, object_of, text_of
+from scone.errors import ForbiddenError, NetworkError, SconeError, UnavailableError
+from scone.strict_json import JsonObject, hex_of, object_of, parse_hex, text_of
 from scone.tee.base import Evidence
 from scone.tee.las_protocol import (
     MAX_ANSWER_BYTES,
@@ -37,6 +39,7 @@ from scone.tee.python_trees import installed_trees
 
 _PLACE: Final = "LAS answer"
 _TIMEOUT_S: Final = 60.0  # a large program on a busy disk
+_CREDENTIALS: Final = struct.Struct("iII")  # process, user and group, unix(7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +49,6 @@ class AttestedProgram:
     quote: bytes
     mrenclave: bytes
     files: tuple[FileDigest, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LasInfo:
-    """What a LAS says of itself."""
-
-    simulated: bool
-    platform_id: str
-    version: str
 
 
 class LasTee:
@@ -71,7 +65,6 @@ class LasTee:
         self._signature = str(signature) if signature else signature_path(_running_program())
         self._lock = threading.Lock()
         self._connection: socket.socket | None = None
-        self._mrenclave: bytes | None = None
 
     @classmethod
     def for_cas(cls, address: str | None) -> Self:
@@ -82,30 +75,14 @@ class LasTee:
         """
         return cls(address or str(default_socket()))
 
-    @property
-    def simulated(self) -> bool:
-        """True: this version has no other LAS."""
-        return True
-
-    def measurement(self) -> bytes:
-        """The simulated MRENCLAVE of the calling process, as the LAS measured it.
-
-        Raises:
-            UnavailableError: the LAS does not answer.
-        """
-        with self._lock:
-            self._measured()
-            assert self._mrenclave is not None  # noqa: S101 - set by _measured
-            return self._mrenclave
-
     def quote(self, report_data: bytes) -> Evidence:
         """Evidence over 64 bytes of report data.
 
         Raises:
             UnavailableError: the LAS does not answer.
         """
-        request: dict[str, object] = {"operation": "quote", "report_data": report_data.hex()}
-        return Evidence(_hex(self._own(request), "quote"))
+        answer = self._own({"operation": "quote", "report_data": report_data.hex()})
+        return Evidence(_quote(answer))
 
     def collateral(self) -> Collateral:
         """Endorsements that verify this platform's quotes now.
@@ -132,19 +109,6 @@ class LasTee:
             UnavailableError: the LAS does not answer.
         """
         return text_of(_once(self._path, {"operation": "root"}), "root", _PLACE)
-
-    def info(self) -> LasInfo:
-        """What the LAS says of itself.
-
-        Raises:
-            UnavailableError: the LAS does not answer.
-        """
-        answer = _once(self._path, {"operation": "info"})
-        return LasInfo(
-            bool_of(answer, "simulated", _PLACE),
-            text_of(answer, "platform_id", _PLACE),
-            text_of(answer, "version", _PLACE),
-        )
 
     def __enter__(self) -> Self:
         return self
@@ -181,7 +145,7 @@ class LasTee:
             # A process that made itself undumpable is hidden from others, not from itself.
             for name in ("/proc/self/exe", "/proc/self/ns/mnt"):
                 opened.append(os.open(name, os.O_RDONLY | os.O_CLOEXEC))  # noqa: PERF401
-            answer = _call(
+            _call(
                 connection,
                 {
                     "operation": "measure_python",
@@ -192,7 +156,6 @@ class LasTee:
                 },
                 opened,
             )
-            self._mrenclave = hex_of(answer, "mrenclave", _PLACE, 32)
         except NetworkError as error:
             connection.close()
             raise _unavailable(self._path, error) from error
@@ -219,6 +182,7 @@ def attest_program(
     Raises:
         UsageError: not the address of a LAS of simulated attestation.
         UnavailableError: the LAS does not answer.
+        ForbiddenError: the LAS is neither this user's nor root's.
         SconeError: the LAS refuses the program; its reason.
     """
     path = socket_path(address)
@@ -241,7 +205,7 @@ def attest_program(
     finally:
         os.close(namespace)
     return AttestedProgram(
-        _hex(quoted, "quote"),
+        _quote(quoted),
         hex_of(measured, "mrenclave", _PLACE, 32),
         files_of(measured, _PLACE),
     )
@@ -271,7 +235,28 @@ def _connect(path: Path) -> socket.socket:
             f"Unable to connect to LAS at {path} ({(error.strerror or str(error)).lower()})",
             hint=f"start one with `las --simulation --socket {path}`, or set SCONE_LAS_ADDR",
         ) from error
+    try:
+        _require_own_las(connection, path)
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _require_own_las(connection: socket.socket, path: Path) -> None:
+    """Whoever answers decides on root and sealing keys: not one that another user put there."""
+    user = _peer_user(connection)
+    if user not in (os.geteuid(), 0):
+        raise ForbiddenError(
+            f"the LAS at {path} runs as user {user}, expected user {os.geteuid()} or root",
+            hint="start a LAS as your own user, and set SCONE_LAS_ADDR to its socket",
+        )
+
+
+def _peer_user(connection: socket.socket) -> int:
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    user: int = _CREDENTIALS.unpack(raw)[1]
+    return user
 
 
 def _call(
@@ -288,12 +273,8 @@ def _call(
     return frame.value
 
 
-def _hex(answer: JsonObject, key: str) -> bytes:
-    text = text_of(answer, key, _PLACE)
-    try:
-        return bytes.fromhex(text)
-    except ValueError as error:
-        raise MalformedError(f"{_PLACE}.{key}", "hex digits") from error
+def _quote(answer: JsonObject) -> bytes:
+    return parse_hex(text_of(answer, "quote", _PLACE), f"{_PLACE}.quote")
 
 
 def _unavailable(path: Path, error: SconeError) -> UnavailableError:

@@ -1,19 +1,25 @@
 """Which files the dynamic loader takes for a program: asked from the loader itself.
 
-`INTERPRETER --list PROGRAM` (glibc and musl) maps the libraries and runs no code of them.
+`INTERPRETER --list PROGRAM` (glibc and musl) maps the libraries; it runs the interpreter,
+and no code of the program and its libraries. So the interpreter must be one that root put
+there, whatever the program names. Auditing libraries are the exception: glibc runs them
+even then, so they are refused before (DT_AUDIT and DT_DEPAUDIT here, LD_AUDIT in
+`measurement`, which also says what is not covered).
 """
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from scone.errors import AppraisalError, MalformedError, NotFoundError, UsageError
-from scone.tee.elf import read_elf
+from scone.tee.elf import ElfFile, read_elf
 from scone.tee.program_file import OpenedProgram, digest_of, opened, require_same
 
 _MAX_LIBRARIES: Final = 1024  # a large desktop program has about 250
@@ -27,31 +33,46 @@ _MISSING: Final = re.compile(
 )
 _VDSO: Final = re.compile(r"linux-(?:vdso|gate)[^/]*")  # the kernel's own page: no file
 _PRELOAD_FILE: Final = Path("/etc/ld.so.preload")
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def loader_closure(
-    program: OpenedProgram, environment: Mapping[bytes, bytes], *, folder: str = "/"
+    program: OpenedProgram,
+    environment: Mapping[bytes, bytes],
+    *,
+    folder: str = "/",
+    known: Mapping[str, str] = _NOTHING,
 ) -> dict[str, str]:
     """Canonical path and SHA-256 of the ELF interpreter and the libraries that it lists.
 
-    Empty for a static program. `folder` is the working directory of the listing.
+    Empty for a static program. `folder` is the working directory of the listing. `known` is
+    what this process measured before: an interpreter in it was checked then.
 
     Raises:
         NotFoundError: naming a library that is not there.
         UsageError: the interpreter cannot be run, or a library cannot be read.
         MalformedError: an ELF file or a listing that is not of the known form.
-        AppraisalError: the program was replaced meanwhile, or /etc/ld.so.preload is not empty.
+        AppraisalError: the program was replaced meanwhile, or names an interpreter that others
+            than root can write, or loads an unlisted library (DT_AUDIT, /etc/ld.so.preload).
     """
-    elf = read_elf(lambda at, length: os.pread(program.descriptor, length, at), program.path)
+    elf = _read_elf(program)
+    if elf.audit:
+        raise AppraisalError(
+            f"{program.path}: its {' and '.join(elf.audit)} would load a library that is not measured",
+            hint="link the program without --audit and --depaudit",
+        )
     if elf.interpreter is None:
         return {}
     _refuse_preload_file()
     digests: dict[str, str] = {}
     with opened(elf.interpreter, executable=True) as loader:
         digests[loader.path] = digest_of(loader)
+        # Not twice: in a user namespace the files of root seem to be nobody's.
+        if known.get(loader.path) != digests[loader.path]:
+            _require_loader_of_root(loader, program.path)
     require_same(program)
     # The canonical path, not /proc/self/fd: there $ORIGIN leads nowhere.
-    listing = _list(elf.interpreter, program.path, environment, folder)
+    listing = _list(loader.path, elf.interpreter, program.path, environment, folder)
     require_same(program)
     for path in parse_listing(listing, elf.interpreter, program.path):
         with opened(path, executable=False) as library:
@@ -95,10 +116,38 @@ def parse_listing(listing: str, interpreter: str, program: str) -> tuple[str, ..
     return tuple(paths)
 
 
-def _list(interpreter: str, program: str, environment: Mapping[bytes, bytes], folder: str) -> str:
+def _read_elf(program: OpenedProgram) -> ElfFile:
+    return read_elf(lambda at, length: os.pread(program.descriptor, length, at), program.path)
+
+
+def _require_loader_of_root(loader: OpenedProgram, program: str) -> None:
+    """Refuse to run an interpreter that the author of a program brought along."""
+    hint = "let it name the interpreter of this system (patchelf --set-interpreter)"
+    statuses = [(loader.path, os.fstat(loader.descriptor))]
+    statuses += [(str(folder), folder.lstat()) for folder in Path(loader.path).parents]
+    for place, status in statuses:
+        if status.st_uid != 0 or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise AppraisalError(
+                f"{program}: its interpreter {loader.path} is not run to measure it: expected a "
+                f"file and folders of root that nobody else can write, got {place} of user "
+                f"{status.st_uid} with mode {stat.S_IMODE(status.st_mode):04o}",
+                hint=hint,
+            )
+    if _read_elf(loader).interpreter is not None:
+        raise AppraisalError(
+            f"{program}: expected an ELF interpreter, got the program {loader.path}, which "
+            "itself needs one",
+            hint=hint,
+        )
+
+
+def _list(
+    interpreter: str, name: str, program: str, environment: Mapping[bytes, bytes], folder: str
+) -> str:
     try:
         done = subprocess.run(
-            [interpreter, "--list", program],
+            [name, "--list", program],
+            executable=interpreter,
             env=environment,
             cwd=folder,
             stdin=subprocess.DEVNULL,

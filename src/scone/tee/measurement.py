@@ -130,9 +130,10 @@ def measure_program(program: OpenedProgram, options: EnclaveOptions) -> Measurem
         NotFoundError: an interpreter or a library that is not there.
         UsageError: it is not what can be measured.
         MalformedError: an ELF file or a listing that is not of the known form.
-        AppraisalError: the path does not lead to the opened file any more.
+        AppraisalError: the path does not lead to the opened file any more; an ELF interpreter
+            that is not the system's, a tag that loads an unlisted library.
     """
-    return Measurement(options, _files(program, {}, "/"))
+    return Measurement(options, _files(program, {}, "/", {}))
 
 
 def measure_python(
@@ -144,7 +145,7 @@ def measure_python(
         SconeError: as `measure_program`; UsageError for a folder that cannot be read.
     """
     entries = sorted((f"tree:{name}", tree_digest(path)) for name, path in trees)
-    return Measurement(options, (*_files(interpreter, {}, "/"), *entries))
+    return Measurement(options, (*_files(interpreter, {}, "/", {}), *entries))
 
 
 def require_unchanged(
@@ -173,8 +174,8 @@ def require_unchanged(
         for name, value in environment.items()
         if name.startswith(b"LD_") or name == b"GLIBC_TUNABLES"
     }
-    now = dict(_files(program, seen, folder))
     before = dict(measured)
+    now = dict(_files(program, seen, folder, before))
     names = ", ".join(sorted(name.decode("ascii", "replace") for name in seen))
     cause = f", with {names} from the session" if names else ""
     for path, digest in now.items():
@@ -191,15 +192,18 @@ def require_unchanged(
 
 
 def _files(
-    program: OpenedProgram, environment: Mapping[bytes, bytes], folder: str
+    program: OpenedProgram,
+    environment: Mapping[bytes, bytes],
+    folder: str,
+    known: Mapping[str, str],
 ) -> tuple[FileDigest, ...]:
-    """The program, then everything else by path."""
+    """The program, then everything else by path; `known` was measured by this process before."""
     require_program(program)
     require_same(program)
     own = digest_of(program)
     script = read_shebang(program)
     if script is None:
-        others = loader_closure(program, environment, folder=folder)
+        others = loader_closure(program, environment, folder=folder, known=known)
     else:
         with opened(script.interpreter, executable=True) as interpreter:
             if read_shebang(interpreter) is not None:
@@ -207,7 +211,7 @@ def _files(
                     f"{program.path}: its interpreter {interpreter.path} is itself a script",
                     hint="name an ELF program in the #! line",
                 )
-            others = loader_closure(interpreter, environment, folder=folder)
+            others = loader_closure(interpreter, environment, folder=folder, known=known)
             others[interpreter.path] = digest_of(interpreter)
     require_same(program)
     others.pop(program.path, None)

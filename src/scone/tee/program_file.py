@@ -15,7 +15,7 @@ from scone.errors import AppraisalError, NotFoundError, SconeError, UsageError
 from scone.tee.elf import ELF_MAGIC
 
 _CHUNK: Final = 1 << 20
-_MAX_FILE: Final = 8 << 30  # a program of more than 8 GiB is a mistake, not a program
+_MAX_FILE: Final = 4 << 30  # a program of more than 4 GiB is a mistake, not a program
 _MAX_SHEBANG: Final = 256  # BINPRM_BUF_SIZE: the kernel reads no more of a #! line
 # Without O_NONBLOCK a named pipe would hold the open until somebody writes to it.
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
@@ -75,11 +75,12 @@ def opened(path: str, *, executable: bool) -> Iterator[OpenedProgram]:
 
 
 def require_program(program: OpenedProgram) -> None:
-    """Refuse what gains privileges when it is executed.
+    """Refuse what is no ordinary file, and what gains privileges when it is executed.
 
     Raises:
-        UsageError: setuid, setgid, or with file capabilities.
+        UsageError: not regular, too large, setuid, setgid, or with file capabilities.
     """
+    require_regular(program)
     if os.fstat(program.descriptor).st_mode & (stat.S_ISUID | stat.S_ISGID):
         raise UsageError(
             f"{program.path}: a setuid or setgid program is not started",
@@ -94,6 +95,17 @@ def require_program(program: OpenedProgram) -> None:
             f"{program.path}: a program with file capabilities is not started",
             hint="remove them with setcap -r, or start a copy",
         )
+
+
+def require_regular(program: OpenedProgram) -> None:
+    """Refuse what has no end, such as a device or a pipe, and what is too large for a program.
+
+    Raises:
+        UsageError: not a regular file, or too large.
+    """
+    status = os.fstat(program.descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_FILE:
+        raise _unmeasurable(program, stat.filemode(status.st_mode), status.st_size)
 
 
 def require_same(program: OpenedProgram) -> None:
@@ -117,7 +129,7 @@ def digest_of(program: OpenedProgram) -> str:
     """SHA-256 of the content, in hex.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: it cannot be read, or grew too large meanwhile.
     """
     digest = hashlib.sha256()
     at = 0
@@ -125,9 +137,26 @@ def digest_of(program: OpenedProgram) -> str:
         while chunk := os.pread(program.descriptor, _CHUNK, at):
             digest.update(chunk)
             at += len(chunk)
+            if at > _MAX_FILE:  # its size is not always told beforehand (/proc)
+                raise _unmeasurable(program, "a file", at)
     except OSError as error:
         raise UsageError(f"{program.path}: cannot be read: {error.strerror}") from error
     return digest.hexdigest()
+
+
+def digest_of_path(path: str) -> str:
+    """SHA-256 of the content of a regular file, in hex; a link is not followed.
+
+    Raises:
+        OSError: it cannot be opened.
+        UsageError: it is not regular, too large, or cannot be read.
+    """
+    program = OpenedProgram(path, os.open(path, _FLAGS))
+    try:
+        require_regular(program)
+        return digest_of(program)
+    finally:
+        program.close()
 
 
 def read_shebang(program: OpenedProgram) -> Shebang | None:
@@ -175,12 +204,17 @@ def _open(path: str) -> OpenedProgram:
             f"{path!r}: expected a file that can be read, got: {reason}",
             hint="what cannot be read cannot be measured",
         ) from error
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_FILE:
-        os.close(descriptor)
-        kind = stat.filemode(status.st_mode)
-        raise UsageError(
-            f"{path}: expected a regular file of at most {_MAX_FILE} bytes, "
-            f"got {kind} with {status.st_size} bytes"
-        )
-    return OpenedProgram(canonical, descriptor)
+    program = OpenedProgram(canonical, descriptor)
+    try:
+        require_regular(program)
+    except SconeError:
+        program.close()
+        raise
+    return program
+
+
+def _unmeasurable(program: OpenedProgram, kind: str, size: int) -> UsageError:
+    return UsageError(
+        f"{program.path}: expected a regular file of at most {_MAX_FILE} bytes, "
+        f"got {kind} with {size} bytes"
+    )

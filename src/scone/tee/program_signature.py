@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
+import os
+import stat
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -94,16 +95,23 @@ def identity_of(mrenclave: bytes, path: str) -> EnclaveIdentity:
     """The identity of a measured program: by its signature file, or the development signer.
 
     Raises:
-        UsageError: the file is there and cannot be read.
+        UsageError: the file is there and cannot be read, or is not regular.
         SconeError: as `read_signature`.
     """
     try:
-        with Path(path).open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
+        # Not blocking: the path may name a pipe that nobody writes to.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            raw = os.read(descriptor, _MAX_BYTES + 1) if regular else b""
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         return EnclaveIdentity(mrenclave, DEVELOPMENT_MRSIGNER, RELEASE_ISVPRODID, MIN_ISVSVN)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    if not regular:
+        raise UsageError(f"{path}: cannot be read: expected a regular file")
     return read_signature(raw, mrenclave, path)
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 import scone
 from scone.errors import LimitError, UsageError
+from scone.tee.program_file import digest_of_path
 
 _MAX_FILES: Final = 20_000
 _CACHE: Final = "__pycache__"
@@ -25,20 +26,15 @@ def tree_digest(path: str) -> str:
     """SHA-256 of the sorted list of (relative path, SHA-256) of a folder or of one file, in hex.
 
     Raises:
-        UsageError: a file that cannot be read.
+        UsageError: a file that cannot be read, or is neither regular nor a link.
         LimitError: too many files.
     """
     root = Path(path)
-    entries: list[tuple[str, str]] = []
     try:
-        for file in [root] if root.is_file() else _files(root):
-            name = file.name if file == root else file.relative_to(root).as_posix()
-            content = (
-                b"link:" + os.fsencode(file.readlink()) if file.is_symlink() else file.read_bytes()
-            )
-            entries.append((name, hashlib.sha256(content).hexdigest()))
-            if len(entries) > _MAX_FILES:
-                raise LimitError(f"{path}: expected at most {_MAX_FILES} files to measure")
+        entries = [
+            (file.name if file == root else file.relative_to(root).as_posix(), _digest(file))
+            for file in ([root] if root.is_file() else _files(root))
+        ]
     except OSError as error:
         raise UsageError(f"{error.filename}: cannot be read: {error.strerror}") from error
     entries.sort()
@@ -54,6 +50,12 @@ def installed_trees(distribution: str = "scone-cas") -> tuple[tuple[str, str], .
     return tuple(sorted(found.items()))
 
 
+def _digest(file: Path) -> str:
+    if file.is_symlink():
+        return hashlib.sha256(b"link:" + os.fsencode(file.readlink())).hexdigest()
+    return digest_of_path(str(file))
+
+
 def _files(root: Path) -> list[Path]:
     files: list[Path] = []
 
@@ -64,6 +66,8 @@ def _files(root: Path) -> list[Path]:
         folders[:] = [name for name in folders if name != _CACHE]
         links = [name for name in folders if Path(folder, name).is_symlink()]
         files += [Path(folder, name) for name in [*names, *links] if not name.endswith(".pyc")]
+        if len(files) > _MAX_FILES:
+            raise LimitError(f"{root}: expected at most {_MAX_FILES} files to measure")
     return files
 
 

@@ -139,3 +139,29 @@ def test_requests_of_one_address_are_limited(fresh, owner):
     statuses = [fresh.call("GET", "/v1/version")[0] for _ in range(40)]
     assert 200 in statuses
     assert 429 in statuses
+
+
+def test_an_audit_log_that_cannot_be_opened_refuses_the_change_and_ends_nothing(
+    tmp_path, platform, owner
+):
+    with harness.running_cas(tmp_path, platform) as running:
+        running.cas.availability.audit_log_path.mkdir()
+        wanted = {"audit_log": {"mode": "unsigned"}}
+        status, answer = harness.provision(running, owner, wanted)
+        assert (status, answer["code"]) == (503, "unavailable")
+        assert "audit log" in answer["msg"][0]
+        assert type(running.cas.phase).__name__ == "Unprovisioned"
+        assert {path.name for path in tmp_path.iterdir()} == {"audit.log", "cas.db.lock"}
+        assert harness.provision(running, owner)[0] == 200
+        status, answer = running.call("PUT", "/v1/config", {"config": wanted}, owner)
+        assert (status, answer["code"]) == (503, "unavailable")
+        assert running.stop_reasons == []
+    with harness.running_cas(tmp_path, platform) as running:
+        assert running.cas.phase.config.audit_log_mode == "disabled"
+
+
+def test_the_console_has_the_new_keys_after_a_claim(fresh, owner, caplog):
+    with caplog.at_level("INFO"):
+        _, answer = harness.provision(fresh, owner)
+    assert f"CAS key hash: {answer['cas_key_hash']}" in caplog.text
+    assert f"CAS software-key hash: {answer['cas_software_key_hash']}" in caplog.text

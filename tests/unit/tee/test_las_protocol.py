@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import struct
+import sys
 import threading
 
 import pytest
@@ -17,6 +18,7 @@ from scone.attestation.verify import verify
 from scone.crypto.secret import SecretBytes
 from scone.errors import (
     AppraisalError,
+    ForbiddenError,
     MalformedError,
     NetworkError,
     SconeError,
@@ -29,6 +31,7 @@ from scone.las import server as las_server
 from scone.las.listener import listening
 from scone.las.server import Server
 from scone.release import DEVELOPMENT_MRSIGNER, MIN_ISVSVN, RELEASE_ISVPRODID
+from scone.tee import las_client
 from scone.tee.las_client import LasTee, attest_program
 from scone.tee.las_protocol import (
     Frame,
@@ -39,8 +42,15 @@ from scone.tee.las_protocol import (
     send_frame,
     socket_path,
 )
-from scone.tee.measurement import EnclaveOptions, measure_program, open_program
+from scone.tee.measurement import (
+    EnclaveOptions,
+    OpenedProgram,
+    measure_program,
+    measure_python,
+    open_program,
+)
 from scone.tee.program_signature import read_signature, sign_program, signature_path
+from scone.tee.python_trees import installed_trees
 
 SEED = SecretBytes(bytes(range(32)))
 
@@ -79,7 +89,11 @@ def request(socket_at, operation, *, descriptors=(), **fields):
 
 
 def alive(path):
-    return request(path, "info")["platform_id"] == platform().platform_id
+    return request(path, "root") == {"root": platform().root_certificate_pem}
+
+
+def measurement_of(tee):
+    return Quote.parse(tee.quote(bytes(64)).quote).report.mrenclave
 
 
 def test_frames_carry_values_and_descriptors():
@@ -191,23 +205,23 @@ def test_a_program_is_measured_and_quoted(las):
 
 def test_this_process_is_measured_once_and_quoted_and_sealed_for(las):
     tee = LasTee(str(las))
-    measurement = tee.measurement()
-    quote = Quote.parse(tee.quote(bytes(64)).quote)
-    assert quote.report.mrenclave == measurement
+    interpreter = open_program(sys.executable)
+    measurement = measure_python(interpreter, installed_trees(), EnclaveOptions()).mrenclave
+    interpreter.close()
+    assert measurement_of(tee) == measurement
     assert tee.collateral() == platform().collateral(NOW)
     assert tee.sealing_key("a") == platform().seal_key(measurement, "a")
     assert tee.sealing_key("a") != tee.sealing_key("b")
     assert tee.root_certificate_pem() == platform().root_certificate_pem
-    assert tee.simulated is tee.info().simulated is True
     tee.close()
     with LasTee(str(las)) as again:
-        assert again.measurement() == measurement
+        assert measurement_of(again) == measurement
 
 
 def test_a_signature_decides_signer_and_version(las, tmp_path):
     signature = tmp_path / "cas.scone-signature.json"
     with LasTee(str(las)) as unsigned:
-        measurement = unsigned.measurement()
+        measurement = measurement_of(unsigned)
     signature.write_bytes(sign_program(SEED, measurement, isvprodid=7, isvsvn=3, debug=True))
     tee = LasTee(str(las), signature=signature)
     report = Quote.parse(tee.quote(bytes(64)).quote).report
@@ -311,16 +325,85 @@ def test_the_las_refuses_what_it_cannot_measure(las, tmp_path):
     assert alive(las)
 
 
+def test_the_las_hashes_no_device_and_no_pipe(las, tmp_path):
+    """Each of them would hold a thread of the LAS for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    real = os.path.realpath("/bin/true")
+    options = {"cas_key": None, "heap": 1, "stack": 1, "threads": 1}
+    good = {"path": real, "signature": "/none", "options": options}
+    here = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    pipe = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    zero = os.open("/dev/zero", os.O_RDONLY)
+    true = os.open(real, os.O_RDONLY)
+    tree = {"trees": [["t", str(tmp_path)]]}
+    try:
+        for operation, program, change, message in [
+            ("measure_program", zero, {"path": "/dev/zero"}, "got crw"),
+            ("measure_python", zero, {"path": "/dev/zero", "trees": []}, "got crw"),
+            ("measure_program", pipe, {"path": str(tmp_path / "pipe")}, "got prw"),
+            ("measure_python", true, tree, "got prw"),
+            ("measure_program", true, {"signature": str(tmp_path / "pipe")}, "a regular file"),
+        ]:
+            fields = {**good, **change}
+            answer = request(las, operation, descriptors=(program, here), **fields)
+            assert "expected a regular file" in answer["error"]["messages"][-1], answer
+            assert message in answer["error"]["messages"][-1], answer
+    finally:
+        for descriptor in (here, pipe, zero, true):
+            os.close(descriptor)
+    assert alive(las)
+
+
+@pytest.mark.parametrize("ask", [
+    lambda address: LasTee(address).quote(bytes(64)),
+    lambda address: LasTee(address).sealing_key("a"),
+    lambda address: LasTee(address).root_certificate_pem(),
+    lambda address: LasTee(address).collateral(),
+    lambda address: attest_program(address, OpenedProgram("/x", 0), EnclaveOptions(), bytes(64)),
+])  # fmt: skip
+def test_a_las_of_another_user_is_sent_nothing(tmp_path, monkeypatch, ask):
+    monkeypatch.setattr(las_client, "_peer_user", lambda _: 4321)
+    monkeypatch.setattr(las_client, "_TIMEOUT_S", 0.5)
+    path = tmp_path / "las.sock"
+    with listening(path) as listener:
+        with pytest.raises(ForbiddenError) as error:
+            ask(str(path))
+        assert str(error.value) == (
+            f"the LAS at {path} runs as user 4321, expected user {os.geteuid()} or root"
+        )
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.recv(1) == b""
+
+
+def test_the_user_of_a_las_is_that_of_its_process(tmp_path):
+    path = tmp_path / "las.sock"
+    with listening(path), socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        assert las_client._peer_user(connection) == os.geteuid()
+
+
+def test_a_las_of_root_serves_everybody(las, monkeypatch):
+    monkeypatch.setattr(las_client, "_peer_user", lambda _: 0)
+    assert LasTee(str(las)).root_certificate_pem() == platform().root_certificate_pem
+
+
+@pytest.mark.parametrize("quote", ["00 11", "0", "zz", " 00", 7])
+def test_a_quote_that_is_not_hex_digits_is_refused(quote):
+    with pytest.raises(MalformedError, match=r"LAS answer\.quote"):
+        las_client._quote({"quote": quote})
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
         ({}, "the key 'protocol'"),
         ({"protocol": 1}, "the key 'operation'"),
-        ({"protocol": 2, "operation": "info"}, "expected 1, got 2"),
-        ({"protocol": "1", "operation": "info"}, "expected an integer"),
-        ({"protocol": 1, "operation": "other"}, "expected one of collateral, info"),
+        ({"protocol": 2, "operation": "root"}, "expected 1, got 2"),
+        ({"protocol": "1", "operation": "root"}, "expected an integer"),
+        ({"protocol": 1, "operation": "other"}, "expected one of collateral, measure_program"),
         ({"protocol": 1, "operation": 7}, "expected a string"),
-        ({"protocol": 1, "operation": "info", "more": 1}, "known keys only"),
+        ({"protocol": 1, "operation": "root", "more": 1}, "known keys only"),
         ({"protocol": 1, "operation": "quote"}, "the key 'report_data'"),
         ({"protocol": 1, "operation": "quote", "report_data": "00"}, "128 hex digits"),
         ({"protocol": 1, "operation": "quote", "report_data": "00" * 64}, "nothing was measured"),
@@ -340,7 +423,7 @@ def test_after_a_bad_request_the_connection_still_serves(las):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(20)
         connection.connect(str(las))
-        for operation in ("wrong", "info", "wrong", "root"):
+        for operation in ("wrong", "root", "wrong", "collateral"):
             send_frame(connection, {"protocol": 1, "operation": operation})
             answer = receive_frame(connection, 1 << 20, "answer").value
             assert ("error" in answer) is (operation == "wrong")
@@ -379,9 +462,9 @@ def test_callers_beyond_the_limit_are_told(las, monkeypatch):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as first:
         first.settimeout(20)
         first.connect(str(las))
-        send_frame(first, {"protocol": 1, "operation": "info"})
+        send_frame(first, {"protocol": 1, "operation": "root"})
         receive_frame(first, 1 << 20, "answer")
-        answer = request(las, "info")
+        answer = request(las, "root")
         assert answer["error"]["code"] == "limit"
 
 
@@ -435,7 +518,7 @@ def test_an_answer_that_is_none_is_an_error(tmp_path):
             thread = threading.Thread(target=answer, args=(data,))
             thread.start()
             with pytest.raises(kind):
-                LasTee(str(path)).info()
+                LasTee(str(path)).root_certificate_pem()
             thread.join(20)
 
 

@@ -4,15 +4,22 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from scone.errors import AppraisalError, MalformedError, NotFoundError, UsageError
-from scone.tee import loader
-from scone.tee.loader import parse_listing
+from scone.errors import (
+    AppraisalError,
+    LimitError,
+    MalformedError,
+    NotFoundError,
+    UsageError,
+)
+from scone.tee import loader, program_file, python_trees
+from scone.tee.loader import loader_closure, parse_listing
 from scone.tee.measurement import (
     EnclaveOptions,
     Measurement,
@@ -22,7 +29,7 @@ from scone.tee.measurement import (
     open_program,
     require_unchanged,
 )
-from scone.tee.program_file import read_shebang
+from scone.tee.program_file import digest_of, read_shebang
 from scone.tee.python_trees import installed_trees, tree_digest
 
 CAS_KEY = "3s1pm8W6Be6cxvAQRbRP5YXd9YuERAr7KswN97uGtoPkRW87x1"
@@ -131,6 +138,122 @@ def test_a_static_program_is_measured_alone(tmp_path):
     program = tmp_path / "loader"  # an ELF interpreter asks for none itself
     shutil.copy(next(path for path, _ in measured(OPENSSL).files if "/ld-" in path), program)
     assert measured(program).files == ((str(program), digest(program)),)
+
+
+def patch_tag(path, old, new):
+    """Change one tag of the dynamic section of a 64-bit ELF file."""
+    data = bytearray(path.read_bytes())
+    phoff, count = struct.unpack_from("<Q", data, 32)[0], struct.unpack_from("<H", data, 56)[0]
+    headers = [struct.unpack_from("<IIQQQQ", data, phoff + 56 * at) for at in range(count)]
+    [(start, size)] = [(header[2], header[5]) for header in headers if header[0] == 2]
+    tags = [struct.unpack_from("<Q", data, start + at)[0] for at in range(0, size, 16)]
+    struct.pack_into("<Q", data, start + 16 * tags.index(old), new)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("tag", "name"), [(0x6FFFFEFC, "DT_AUDIT"), (0x6FFFFEFB, "DT_DEPAUDIT")])
+def test_a_program_that_loads_an_auditing_library_is_refused(copy, tmp_path, tag, name):
+    """Unlisted, and run by glibc even while it lists."""
+    measured(copy)
+    patch_tag(copy, 21, tag)  # DT_DEBUG, which every program has
+    with pytest.raises(AppraisalError, match=f"openssl: its {name} would load a library that"):
+        measured(copy)
+    script = tmp_path / "script"
+    script.write_text(f"#!{copy}\n")
+    script.chmod(0o755)
+    with pytest.raises(AppraisalError, match=name):
+        measured(script)
+
+
+def set_interpreter(program, interpreter):
+    subprocess.run([PATCHELF, "--set-interpreter", interpreter, program], check=True)
+
+
+def test_an_interpreter_that_a_program_brings_along_is_not_run(copy, tmp_path):
+    own, ran = tmp_path / "own", tmp_path / "ran"
+    own.write_text(f"#!/bin/sh\necho > {ran}\n")
+    own.chmod(0o755)
+    set_interpreter(copy, own)
+    with pytest.raises(AppraisalError) as error:
+        measured(copy)
+    assert not ran.exists()
+    assert f"{copy}: its interpreter {own} is not run to measure it: expected a file and" in str(
+        error.value
+    )
+
+
+@pytest.fixture
+def own_loader(copy, tmp_path):
+    """A good interpreter in a folder of the test's, which the copy names."""
+    loader = tmp_path / "bin" / "ld.so"
+    loader.parent.mkdir()
+    shutil.copy(next(path for path, _ in measured(OPENSSL).files if "/ld-" in path), loader)
+    set_interpreter(copy, loader)
+    return loader
+
+
+def test_an_interpreter_that_others_can_write_is_refused(copy, own_loader):
+    own_loader.chmod(0o775)
+    with pytest.raises(AppraisalError) as error:
+        measured(copy)
+    assert f"got {own_loader} of user {os.geteuid()} with mode 0775" in str(error.value)
+
+
+def test_an_interpreter_of_another_user_than_root_is_refused(copy, own_loader):
+    own_loader.chmod(0o755)
+    if not os.geteuid():
+        os.chown(own_loader, 4321, 4321)
+    with pytest.raises(AppraisalError) as error:
+        measured(copy)
+    user = own_loader.stat().st_uid
+    assert user != 0
+    assert f"got {own_loader} of user {user} with mode 0755" in str(error.value)
+
+
+def test_an_interpreter_in_a_folder_that_others_can_write_is_refused(copy, own_loader):
+    own_loader.chmod(0o755)
+    own_loader.parent.chmod(0o1777)
+    with pytest.raises(AppraisalError) as error:
+        measured(copy)
+    place, mode = (own_loader, "0755") if os.geteuid() else (own_loader.parent, "1777")
+    assert f"got {place} of user {os.geteuid()} with mode {mode}" in str(error.value)
+
+
+def test_an_interpreter_that_is_a_common_program_is_refused(copy):
+    set_interpreter(copy, OPENSSL)
+    with pytest.raises(AppraisalError, match=r"expected an ELF interpreter, got .*openssl, which"):
+        measured(copy)
+
+
+def test_an_interpreter_that_was_measured_before_is_not_judged_again(copy, own_loader):
+    """In the user namespace of a service, the files of root are those of nobody."""
+    program = open_program(str(copy))
+    found = loader_closure(program, {}, known={str(own_loader): digest(own_loader)})
+    assert found[str(own_loader)] == digest(own_loader)
+    assert any("libc.so" in path for path in found)
+    for known in ({}, {str(own_loader): "0" * 64}, {str(copy): digest(own_loader)}):
+        with pytest.raises(AppraisalError, match="is not run to measure it"):
+            loader_closure(program, {}, known=known)
+    before = [(str(copy), digest(copy)), *found.items()]
+    require_unchanged(program, before, {}, folder="/")
+    program.close()
+
+
+def test_what_is_larger_than_a_program_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate((4 << 30) + 1)
+    path.chmod(0o755)
+    with pytest.raises(UsageError, match="at most 4294967296 bytes"):
+        open_program(str(path))
+    monkeypatch.setattr(program_file, "_MAX_FILE", 4)
+    path.write_bytes(b"abcd")
+    held = OpenedProgram(str(path), os.open(path, os.O_RDONLY))
+    assert digest_of(held) == digest(path)
+    path.write_bytes(b"abcde")  # it grew after it was looked at
+    with pytest.raises(UsageError, match="at most 4 bytes"):
+        digest_of(held)
+    held.close()
 
 
 def test_a_script_is_measured_with_its_interpreter(tmp_path):
@@ -376,6 +499,19 @@ def test_a_tree_may_be_one_file_and_must_be_there(tmp_path):
     assert re_hex(tree_digest(str(tmp_path / "module.so")))
     with pytest.raises(UsageError, match="none"):
         tree_digest(str(tmp_path / "none"))
+
+
+def test_a_tree_with_a_pipe_or_too_many_files_is_refused(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="pipe: expected a regular file"):
+        tree_digest(str(tmp_path))
+    (tmp_path / "pipe").unlink()
+    for number in range(3):
+        (tmp_path / str(number)).write_text("")
+    assert re_hex(tree_digest(str(tmp_path)))
+    monkeypatch.setattr(python_trees, "_MAX_FILES", 2)
+    with pytest.raises(LimitError, match="at most 2 files"):
+        tree_digest(str(tmp_path))
 
 
 def re_hex(text):

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from scone.errors import MalformedError
 from scone.tee.elf import ElfFile, read_elf
 
+DEPAUDIT, AUDIT = 0x6FFFFEFB, 0x6FFFFEFC
+
 
 def read(data):
     return read_elf(lambda at, length: data[at : at + length])
@@ -29,27 +31,48 @@ def elf(
     table=None,
     text_at=None,
     text_bytes=None,
+    dynamic=None,
+    dynamic_bytes=None,
+    load=(0, 0),
+    dynamics=1,
 ):
-    """A small ELF file, right unless told otherwise."""
+    """A small ELF file, right unless told otherwise.
+
+    `dynamic` are the tags of its dynamic section, `load` is how much the one loaded segment
+    differs from it in (address, length).
+    """
     wide = bits == 64
     header_bytes, phdr_bytes = (64, 56) if wide else (52, 32)
-    entries, texts, at = b"", b"", header_bytes + phdr_bytes * (1 + len(interpreters))
+    entries, texts, segments = b"", b"", len(interpreters) + 1 + dynamics * (dynamic is not None)
+    at = header_bytes + phdr_bytes * segments
     form = struct.Struct("<IIQQQQQQ" if wide else "<IIIIIIII")
+
+    def segment(kind, offset, address, size):
+        if wide:
+            return form.pack(kind, 4, offset, address, 0, size, size, 1)
+        return form.pack(kind, offset, address, 0, size, size, 4, 1)
+
     for text in interpreters:
         offset = at + len(texts) if text_at is None else text_at
         size = len(text) if text_bytes is None else text_bytes
-        if wide:
-            entries += form.pack(3, 4, offset, 0, 0, size, size, 1)
-        else:
-            entries += form.pack(3, offset, 0, 0, size, size, 4, 1)
+        entries += segment(3, offset, 0, size)
         texts += text
-    entries += form.pack(1, *[0] * 7)
+    if dynamic is None:
+        entries += form.pack(1, *[0] * 7)
+    else:
+        place, table_of_tags = at + len(texts), b""
+        for tag in dynamic:
+            table_of_tags += struct.pack("<QQ" if wide else "<II", tag, 7)
+        size = len(table_of_tags) if dynamic_bytes is None else dynamic_bytes
+        entries += segment(2, place, 0x2000 + place, size) * dynamics
+        entries += segment(1, 0, 0x2000 + load[0], place + size + load[1])
+        texts += table_of_tags
     header = magic + bytes([elf_class or bits // 32, data, 1]) + bytes(9)
     header += struct.pack(
         "<HHI" + ("QQQ" if wide else "III") + "IHHHHHH",
         kind, 62, 1, 0, header_bytes if table is None else table, 0, 0, header_bytes,
         phdr_bytes if entry_bytes is None else entry_bytes,
-        len(interpreters) + 1 if count is None else count, 0, 0, 0,
+        segments if count is None else count, 0, 0, 0,
     )  # fmt: skip
     return header + entries + texts
 
@@ -70,6 +93,23 @@ def test_a_real_program_is_read():
     assert found.bits == 64
     assert found.interpreter is not None
     assert os.access(found.interpreter, os.X_OK)
+    assert found.audit == ()
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize(
+    ("tags", "names"),
+    [
+        ((0,), ()),
+        ((1, 5, 6, 0x6FFFFEFA, 0x6FFFFEFD, 0), ()),
+        ((1, AUDIT, 0), ("DT_AUDIT",)),
+        ((DEPAUDIT, 1, 0, 0), ("DT_DEPAUDIT",)),
+        ((AUDIT, DEPAUDIT, 0), ("DT_AUDIT", "DT_DEPAUDIT")),
+        ((1, 0, AUDIT), ()),
+    ],
+)
+def test_the_tags_that_load_auditing_libraries_are_named(bits, tags, names):
+    assert read(elf(bits=bits, dynamic=tags)) == ElfFile(bits, "/lib/ld.so", names)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +137,16 @@ def test_a_real_program_is_read():
         (elf(interpreters=(b"lib/ld\0",)), "program.interp: expected an absolute path"),
         (elf(interpreters=(b"/lib\nld\0",)), "program.interp: expected an absolute path"),
         (elf(interpreters=(b"/\xff\0",)), "program.interp: expected a path in UTF-8"),
+        (elf(dynamic=(1, 5)), "program.dynamic: expected an end (DT_NULL)"),
+        (elf(dynamic=()), "program.dynamic: expected 16 to 65536 bytes, got 0"),
+        (elf(dynamic=(0,), dynamic_bytes=65537), "expected 16 to 65536 bytes, got 65537"),
+        (elf(dynamic=(0,), dynamic_bytes=2**63), "program.dynamic: expected 16 to 65536 bytes"),
+        (elf(dynamic=(0,), dynamic_bytes=4096), "program.dynamic: expected 4096 bytes"),
+        (elf(dynamic=(0,), dynamics=2), "program.dynamic: expected at most one"),
+        (elf(dynamic=(0,), load=(1, 0)), "program.dynamic: expected a part of one loaded"),
+        (elf(dynamic=(0,), load=(-1, 1)), "program.dynamic: expected a part of one loaded"),
+        (elf(dynamic=(0,), load=(0, -1)), "program.dynamic: expected a part of one loaded"),
+        (elf(dynamic=(0,), load=(4096, 0)), "program.dynamic: expected a part of one loaded"),
     ],
 )
 def test_what_is_wrong_is_named(data, place):
@@ -107,7 +157,7 @@ def test_what_is_wrong_is_named(data, place):
 
 @pytest.mark.parametrize("bits", [32, 64])
 def test_a_file_cut_short_anywhere_is_malformed(bits):
-    whole = elf(bits=bits)
+    whole = elf(bits=bits, dynamic=(1, 0))
     read(whole)
     for length in range(len(whole)):
         with pytest.raises(MalformedError):
@@ -126,7 +176,7 @@ def test_any_bytes_are_a_value_or_one_error(data):
 
 @given(st.data(), st.sampled_from([32, 64]))
 def test_a_changed_header_is_a_value_or_one_error(data, bits):
-    changed = bytearray(elf(bits=bits))
+    changed = bytearray(elf(bits=bits, dynamic=(1, AUDIT, 0)))
     for _ in range(data.draw(st.integers(1, 4))):
         changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
     try:

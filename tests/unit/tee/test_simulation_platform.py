@@ -143,7 +143,6 @@ class TestSealing:
 
 def test_a_tee_speaks_for_its_program():
     one: Tee = tee()
-    assert one.simulated
     found = verify(one.quote(REPORT_DATA).quote, one.collateral(), [platform().anchor], NOW)
     assert found.report.mrenclave == IDENTITY.mrenclave
     assert one.sealing_key("x") == platform().seal_key(IDENTITY.mrenclave, "x")

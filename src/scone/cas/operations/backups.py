@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from scone.cas.state import Cas
 from scone.cas.store.base import Transaction
 from scone.errors import ConflictError, NotFoundError, VerificationError
 
+LOG: Final = logging.getLogger("scone.cas")
 _NONCE_VALID_S: Final = 120.0
 _MAX_NONCES: Final = 64
 
@@ -110,6 +112,7 @@ async def register_backup(cas: Cas, nonces: Nonces, newcomer: Newcomer) -> Backu
         # without access, never an unlisted one with access.
         await asyncio.wrap_future(phase.store.transact(commit))
         cas.phase = await asyncio.to_thread(add_backup, cas, phase, newcomer.public_key)
+        LOG.info("backup %s registered", backup.id)
         return backup
 
 
@@ -136,6 +139,8 @@ async def withdraw_backup(cas: Cas, backup_id: str) -> None:
             )
 
         cas.phase = await asyncio.to_thread(roll_database_key, cas, phase, backup_id)
+        LOG.info("backup %s withdrawn; the software key of the CAS is new:", backup_id)
+        LOG.info("CAS software-key hash: %s", cas.phase.keys.software_key_hash)
 
 
 def _backup(record: dict[str, str | int]) -> Backup:

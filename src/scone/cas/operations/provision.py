@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 import os
 from collections import deque
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from scone.errors import ConflictError, ForbiddenError, LimitError
 from scone.owner_config import OwnerConfig
 from scone.release import RELEASE_MRSIGNER
 
+LOG: Final = logging.getLogger("scone.cas")
 _MAX_WRONG_TOKENS: Final = 5
 _WINDOW_S: Final = 60.0
 
@@ -84,6 +86,7 @@ async def provision(
     Raises:
         ForbiddenError: a wrong token, or database key injection into a released CAS.
         LimitError: too many wrong tokens.
+        UnavailableError: the audit log that the configuration asks for cannot be opened.
         ConflictError: somebody else, or another request, has claimed it already.
     """
     async with cas.changing:
@@ -97,6 +100,9 @@ async def provision(
         await asyncio.to_thread(
             cas.phase.audit.append, "provisioned", origin=cas.phase.payload.origin
         )
+        LOG.info("provisioned; the keys of the CAS are new:")
+        LOG.info("CAS key hash: %s", cas.phase.keys.cas_key_hash)
+        LOG.info("CAS software-key hash: %s", cas.phase.keys.software_key_hash)
         return _answer(cas.phase)
 
 

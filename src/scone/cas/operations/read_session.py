@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from scone.cas.state import Cas
+from scone.crypto.keyhash import key_hash_of_digest
 from scone.errors import ForbiddenError, NotFoundError
 from scone.session import to_yaml
 from scone.session.access import Requester, allows
@@ -47,5 +48,10 @@ async def read_session(
                 f"Failed to read session '{name}'"
             )
         version = found
-    await asyncio.to_thread(phase.audit.append, "session_read", session=name)
+    await asyncio.to_thread(
+        phase.audit.append,
+        "session_read",
+        session=name,
+        identity="anonymous" if requester is None else key_hash_of_digest(requester.spki_sha256),
+    )
     return ReadSession(to_yaml(version.session), version.hash)

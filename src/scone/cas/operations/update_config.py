@@ -16,6 +16,7 @@ async def update_config(cas: Cas, config: OwnerConfig) -> None:
     """Store the configuration, reissue the TLS certificate for its names, use both.
 
     Raises:
+        UnavailableError: the audit log that it asks for cannot be opened; nothing was changed.
         ConflictError: it changes what only an update of the root session may change.
     """
     async with cas.changing:

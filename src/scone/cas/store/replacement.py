@@ -41,6 +41,7 @@ from scone.cas.store.schema import (
 )
 from scone.crypto.keys import Random
 from scone.errors import IntegrityError, StateError
+from scone.files import sync
 
 _RESTORE = "put database and key store from one backup in place; nothing was changed"
 
@@ -229,10 +230,6 @@ def _remove(path: Path) -> None:
 
 def _sync(path: Path) -> None:
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
+        sync(path)
     except OSError as error:
         raise StateError(f"{path}: cannot write to disk: {error.strerror}") from error

@@ -23,6 +23,7 @@ from scone.attestation.certificates import translated
 from scone.attestation.sgx.tcb import TcbStatus
 from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError, StateError
+from scone.files import sync
 from scone.strict_json import (
     JsonObject,
     JsonValue,
@@ -122,24 +123,16 @@ def _write_whole(directory: Path, contents: dict[str, bytes]) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        _sync(made)
+        sync(made)
         try:
             made.rename(directory)  # replaces an empty directory, never one with content
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 raise StateError(f"{directory}: somebody else made it at the same time") from error
             raise
-        _sync(directory.parent)
+        sync(directory.parent)
     finally:
         shutil.rmtree(made, ignore_errors=True)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _load_vendor(directory: Path) -> SimulatedVendor:

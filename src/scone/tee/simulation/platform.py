@@ -254,11 +254,6 @@ class SimulatedTee:
     identity: EnclaveIdentity
     clock: Callable[[], datetime]
 
-    @property
-    def simulated(self) -> bool:
-        """Always."""
-        return True
-
     def quote(self, report_data: bytes) -> Evidence:
         """Evidence over 64 bytes of report data."""
         return Evidence(self.platform.quote(self.identity, report_data))
