@@ -1,4 +1,7 @@
-"""docs/conformance.md: every command and option of the program has a row, every row a test."""
+"""docs/conformance.md: every command and option of the program has a row, every row a test.
+
+And each promise of docs/threat-model.md names tests that exist.
+"""
 
 import re
 from pathlib import Path
@@ -10,7 +13,9 @@ from scone.cli.main import scone as cli
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "conformance.md").read_text()
-TESTS = re.findall(r"`(tests/[^`:]+\.py)::(\w+)`", TEXT)
+PROMISES = (ROOT / "docs" / "threat-model.md").read_text()
+NAMED = r"`(tests/[^`:]+\.py)::(\w+)`"
+TESTS = re.findall(NAMED, TEXT + PROMISES)
 
 
 def commands(group, path):
@@ -51,6 +56,25 @@ def test_each_command_has_a_row_with_all_of_its_options(path):
 
 def test_the_commands_were_found():
     assert len(COMMANDS) > 25
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_no_row_has_an_option_that_the_command_has_not(path):
+    row = row_of(path)
+    if row is None or row.split(" | ")[0].count("`scone") != 1:  # a row for several commands
+        return
+    group = COMMANDS.get(path.rpartition(" ")[0])  # its options may stand in the same row
+    options = [*COMMANDS[path].params, *(group.params if group else ())]
+    known = {name for one in options for name in one.opts}
+    named = re.findall(r"`(--?[\w-]+)`", row.split(" | ")[1])
+    assert not [name for name in named if name not in known], path
+
+
+def test_each_promise_of_the_threat_model_names_a_test():
+    promises = PROMISES.split("## Promises")[1].split("## What is not promised")[0]
+    items = re.split(r"^\d+\. ", promises, flags=re.MULTILINE)[1:]
+    assert len(items) == 11
+    assert not [item[:60] for item in items if not re.search(NAMED, item)]
 
 
 @pytest.mark.parametrize(("file", "name"), sorted(set(TESTS)))
