@@ -101,14 +101,14 @@ def reads(path: Path, records: int) -> None:
     store: SqliteStore
     with open_store(path, KEY, IDENTITY, cache_bytes=0) as store:
         print(
-            f"read, not cached, other thread   {each_us(lambda n: store.read('version', f'{n * 97 % records}'), 5000):8.1f} us"
+            f"read, not cached, other thread   {each_us(lambda n: store.get('version', f'{n * 97 % records}'), 5000):8.1f} us"
         )
         inside = store.transact(
             lambda own: each_us(lambda n: own.get("version", f"{n * 89 % records}"), 5000)
         ).result()
         print(f"read, not cached, owning thread  {inside:8.1f} us")
         print(
-            f"read, absent                     {each_us(lambda n: store.read('version', f'x{n}'), 20000):8.1f} us"
+            f"read, absent                     {each_us(lambda n: store.get('version', f'x{n}'), 20000):8.1f} us"
         )
         began = time.perf_counter()
         found = store.transact(lambda records: len(list(records.scan("backup")))).result()
@@ -116,9 +116,9 @@ def reads(path: Path, records: int) -> None:
             f"scan of {found} among {records} records    {(time.perf_counter() - began) * 1e3:8.1f} ms"
         )
     with open_store(path, KEY, IDENTITY) as store:
-        store.read("version", "1")
+        store.get("version", "1")
         print(
-            f"read, cached                     {each_us(lambda _: store.read('version', '1'), 100_000):8.1f} us"
+            f"read, cached                     {each_us(lambda _: store.get('version', '1'), 100_000):8.1f} us"
         )
 
 

@@ -78,7 +78,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def read(self, name: tuple[str, str]) -> None:
-        assert self.store.read(*name) == self.model.get(name)
+        assert self.store.get(*name) == self.model.get(name)
 
     @rule()
     def reopen(self) -> None:

@@ -35,7 +35,7 @@ from scone.cas.keys import (
 from scone.cas.operations.registration import load_registration_key, registration_key_path
 from scone.cas.sessions import Quota, Sessions, StoredVersion
 from scone.cas.state import Cas, Platform, Provisioned, Unprovisioned, audit_log
-from scone.cas.store.base import DatabaseIdentity, DatabaseKey, Transaction
+from scone.cas.store.base import DatabaseIdentity, DatabaseKey, Store, Transaction
 from scone.cas.store.key_store import (
     KeyStorePayload,
     OpenKeyStore,
@@ -49,7 +49,7 @@ from scone.cas.store.key_store import (
 from scone.cas.store.key_store_file import Registered, SealedUnder
 from scone.cas.store.lock import DatabaseLock
 from scone.cas.store.replacement import recover
-from scone.cas.store.sqlite import SqliteStore, create_store, open_store
+from scone.cas.store.sqlite import create_store, open_store
 from scone.crypto.keyhash import key_hash
 from scone.crypto.secret import SecretBytes
 from scone.errors import IntegrityError, NotFoundError, StateError, VerificationError
@@ -277,7 +277,7 @@ def _open_database(cas: Cas, key_store: OpenKeyStore) -> Provisioned:
         config = _config(store)
         software = cas.platform.software_at(payload.epoch)
         keys = load_keys(store, software, config.api_identity, cas.now())
-        if store.read("cas", f"instance-key:{software}") is None:
+        if store.get("cas", f"instance-key:{software}") is None:
             store.transact(lambda records: store_instance(records, keys, software)).result()
         audit = audit_log(config, cas.availability, cas.now)
         return _provisioned(store, key_store, keys, audit)
@@ -287,7 +287,7 @@ def _open_database(cas: Cas, key_store: OpenKeyStore) -> Provisioned:
 
 
 def _provisioned(
-    store: SqliteStore, key_store: OpenKeyStore, keys: CasKeys, audit: AuditLog
+    store: Store, key_store: OpenKeyStore, keys: CasKeys, audit: AuditLog
 ) -> Provisioned:
     if keys.cas_key_hash != key_store.payload.cas_key_hash:
         raise IntegrityError("the database holds another CAS key than its key store names")
@@ -307,12 +307,12 @@ def _provisioned(
     )
 
 
-def _config(store: SqliteStore) -> OwnerConfig:
+def _config(store: Store) -> OwnerConfig:
     return read_owner_config(_needed(store, "owner-config").decode(), "owner configuration", "json")
 
 
-def _needed(store: SqliteStore, name: str) -> bytes:
-    found = store.read("cas", name)
+def _needed(store: Store, name: str) -> bytes:
+    found = store.get("cas", name)
     if found is None:
         raise IntegrityError(f"the database has no record {name!r}: it is not complete")
     return found

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from scone.cas.store.base import Transaction
 from scone.errors import IntegrityError, LimitError
@@ -20,7 +21,8 @@ from scone.session import Session, from_canonical
 from scone.session.secrets import SecretValues
 
 _T = TypeVar("_T")
-_CACHED_VERSIONS: Final = 4096  # some 10 KB each
+_CACHED_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of the records whose values one cache keeps; there are two caches."""
 
 
 class Records(Protocol):
@@ -49,12 +51,57 @@ class Quota:
     max_bytes: int
 
 
+class _Cache(Generic[_T]):
+    """What was read last, by hash, as far as the bytes of its records stay within a limit.
+
+    Used by the event loop and by the commit thread at the same time.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, tuple[_T, int]] = OrderedDict()
+        self._bytes = 0
+        self._dropped = 0
+
+    def get(self, key: str) -> tuple[_T | None, int]:
+        """The value, and what `add` wants to know: how often something was dropped so far."""
+        with self._lock:
+            found = self._entries.get(key)
+            if found is None:
+                return None, self._dropped
+            self._entries.move_to_end(key)
+            return found[0], self._dropped
+
+    def add(self, key: str, value: _T, size: int, dropped: int) -> None:
+        """Keep a value whose record has `size` bytes.
+
+        Not if anything was dropped since `get`: the record may have been read before that.
+        """
+        with self._lock:
+            if size > self._limit or dropped != self._dropped or key in self._entries:
+                return
+            self._entries[key] = value, size
+            self._bytes += size
+            while self._bytes > self._limit:
+                _, (_, freed) = self._entries.popitem(last=False)
+                self._bytes -= freed
+
+    def drop(self, key: str) -> None:
+        """Forget a value whose record was changed."""
+        with self._lock:
+            self._dropped += 1
+            found = self._entries.pop(key, None)
+            if found is not None:
+                self._bytes -= found[1]
+
+
 class Sessions:
     """Typed access; caches parses by hash, which never go stale."""
 
     def __init__(self) -> None:
-        self._parsed: OrderedDict[str, StoredVersion] = OrderedDict()
-        self._values: OrderedDict[str, SecretValues] = OrderedDict()
+        self._parsed: _Cache[StoredVersion] = _Cache(_CACHED_BYTES)
+        self._values: _Cache[SecretValues] = _Cache(_CACHED_BYTES)
 
     def active_hash(self, records: Records, name: str) -> str | None:
         """Hash of the active version of a name."""
@@ -72,9 +119,8 @@ class Sessions:
         Raises:
             IntegrityError: the record is not what its key says.
         """
-        cached = self._parsed.get(session_hash)
+        cached, dropped = self._parsed.get(session_hash)
         if cached is not None:
-            self._parsed.move_to_end(session_hash)
             return cached
         raw = records.get("version", session_hash)
         if raw is None:
@@ -86,7 +132,7 @@ class Sessions:
         version = StoredVersion(
             session_hash, from_canonical(document), record["uploaded_at"], record["uploader"]
         )
-        _remember(self._parsed, session_hash, version)
+        self._parsed.add(session_hash, version, len(raw), dropped)
         return version
 
     def values(self, records: Records, session_hash: str) -> SecretValues:
@@ -95,20 +141,19 @@ class Sessions:
         Raises:
             IntegrityError: they are missing.
         """
-        cached = self._values.get(session_hash)
+        cached, dropped = self._values.get(session_hash)
         if cached is not None:
-            self._values.move_to_end(session_hash)
             return cached
         raw = records.get("values", session_hash)
         if raw is None:
             raise IntegrityError("the database holds a session without its secrets")
         values = SecretValues.from_json(raw)
-        _remember(self._values, session_hash, values)
+        self._values.add(session_hash, values, len(raw), dropped)
         return values
 
     def forget_values(self, session_hash: str) -> None:
         """Drop cached secrets after they were renewed."""
-        self._values.pop(session_hash, None)
+        self._values.drop(session_hash)
 
     def write(
         self,
@@ -153,9 +198,3 @@ class Sessions:
                 hint="old versions count; the CAS owner can raise sessions.max_bytes_per_namespace",
             )
         records.put("usage", namespace, json.dumps(usage, separators=(",", ":")).encode())
-
-
-def _remember(cache: OrderedDict[str, _T], key: str, value: _T) -> None:
-    cache[key] = value
-    while len(cache) > _CACHED_VERSIONS:
-        cache.popitem(last=False)

@@ -19,9 +19,9 @@ from scone.cas.audit import AuditLog, FileAuditLog, NoAuditLog
 from scone.cas.config import Availability
 from scone.cas.keys import CasKeys
 from scone.cas.sessions import Quota, Sessions
+from scone.cas.store.base import Store
 from scone.cas.store.key_store import KeyStorePayload, OpenKeyStore
 from scone.cas.store.lock import DatabaseLock
-from scone.cas.store.sqlite import SqliteStore
 from scone.cas.workers import Workers
 from scone.crypto.secret import SecretBytes
 from scone.errors import UnavailableError
@@ -60,7 +60,7 @@ class Provisioned:
     """Serving sessions."""
 
     keys: CasKeys
-    store: SqliteStore
+    store: Store
     key_store: OpenKeyStore
     config: OwnerConfig
     owner_spki_sha256: bytes

@@ -11,17 +11,18 @@ from scone.crypto.secret import SecretBytes
 from scone.errors import LimitError, UsageError
 from scone.service_config.model import MAX_CONTENT
 from scone.session.placeholders import Placeholder, find
-from scone.session.secrets import SecretValues, render
+from scone.session.secrets import Loaded, SecretValues, render
 
 
 class Expansion:
     """Expands texts with one set of secret values; counts what it has given out."""
 
-    __slots__ = ("_left", "_rendered", "_values")
+    __slots__ = ("_left", "_loaded", "_rendered", "_values")
 
     def __init__(self, values: SecretValues, limit: int = MAX_CONTENT) -> None:
         self._values = values
         self._rendered: dict[Placeholder, bytes] = {}
+        self._loaded = Loaded()
         self._left = limit
 
     def file(self, text: str, place: str) -> SecretBytes:
@@ -65,7 +66,7 @@ class Expansion:
 
     def _value(self, placeholder: Placeholder) -> bytes:
         if placeholder not in self._rendered:
-            self._rendered[placeholder] = render(self._values, placeholder)
+            self._rendered[placeholder] = render(self._values, placeholder, self._loaded)
         return self._rendered[placeholder]
 
     def _joined(self, parts: list[bytes], place: str) -> SecretBytes:

@@ -9,12 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError
-from scone.session.secrets import SecretValues
-from scone.session.secrets.values import from_base64, to_base64
 from scone.strict_json import (
     JsonObject,
     JsonValue,
@@ -23,9 +21,14 @@ from scone.strict_json import (
     keys,
     list_of,
     object_of,
+    parse_base64,
     read_object,
     text_of,
+    to_base64,
 )
+
+if TYPE_CHECKING:
+    from scone.session.secrets.values import SecretValues
 
 MAX_CONTENT: Final = 8 * 1024 * 1024
 """Bytes that the expanded values of one configuration may have together."""
@@ -121,12 +124,15 @@ class ServiceConfig:
             raise MalformedError(f"{place}.form", f"{_FORM}", "another form (a newer CAS's?)")
         secrets = None
         if document["template_secrets"] is not None:
+            # Imported here: few configurations have any, and the launcher's start is timed.
+            from scone.session.secrets.values import SecretValues
+
             secrets = SecretValues.from_object(
                 object_of(document, "template_secrets", place), f"{place}.template_secrets"
             )
         return cls(
             arguments=tuple(
-                SecretBytes(from_base64(item, f"{place}.arguments"))
+                SecretBytes(parse_base64(item, f"{place}.arguments", _MAX_JSON))
                 for item in list_of(document, "arguments", place)
             ),
             environment=tuple(
@@ -150,7 +156,8 @@ def _write_file(file: InjectedFile) -> JsonObject:
 def _read_variable(item: JsonValue, place: str) -> tuple[bytes, SecretBytes]:
     if not isinstance(item, list) or len(item) != 2:
         raise MalformedError(place, "pairs of name and value")
-    return from_base64(item[0], place), SecretBytes(from_base64(item[1], place))
+    name, value = (parse_base64(part, place, _MAX_JSON) for part in item)
+    return name, SecretBytes(value)
 
 
 def _read_files(items: Iterable[JsonValue], place: str) -> Iterable[InjectedFile]:
@@ -161,7 +168,11 @@ def _read_files(items: Iterable[JsonValue], place: str) -> Iterable[InjectedFile
         content = item["content"]
         yield InjectedFile(
             text_of(item, "path", place),
-            None if content is None else SecretBytes(from_base64(content, f"{place}.content")),
+            (
+                None
+                if content is None
+                else SecretBytes(parse_base64(content, f"{place}.content", _MAX_JSON))
+            ),
             int_of(item, "permission", place, _MAX_PERMISSION),
         )
 

@@ -47,7 +47,7 @@ def allows(
     entries: Iterable[str], requester: Requester | None, creator: Creator | None, version: str
 ) -> bool:
     """Whether one of the entries admits the requester (None: no client certificate)."""
-    listed = tuple(entries)
+    listed = dict.fromkeys(entries)  # each once: a certificate is parsed for its entry
     if NONE in listed:
         return False
     if ANY in listed:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 from scone.documents import Node
-from scone.session.checks import Parts, resolve
+from scone.session.check_placeholders import resolve
 from scone.session.collect import Collector
 from scone.session.fields import ENVIRONMENT_OF_LOADER, ENVIRONMENT_WITHOUT_EFFECT
 from scone.session.model import Security, Service
+from scone.session.parts import Parts
 from scone.session.placeholders import START, Placeholder, find
 from scone.session.versions import Version
 

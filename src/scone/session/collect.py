@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingType
 from difflib import get_close_matches
+from heapq import nsmallest
 from typing import Final
 
 from scone.documents import Mapping, Mark, Node, Problem, Scalar, Sequence, shown
@@ -21,22 +22,26 @@ from scone.session.versions import Version
 
 # Readers stay linear and answers readable whatever a hostile file holds.
 MAX_PROBLEMS: Final = 100
+# Comparing words costs some 20 us each: in a file with many mistakes the first ones get hints.
+_MAX_PROBLEMS_WITH_HINTS: Final = 20
+_MAX_COMPARED: Final = 50
+_MAX_WORD: Final = 64
 
 _TRUE: Final = frozenset({"true", "True", "TRUE"})
 _FALSE: Final = frozenset({"false", "False", "FALSE"})
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that is nearest, or nothing."""
-    near = get_close_matches(word, list(known), 1) if len(word) <= 64 else []
-    return near[0] if near else ""
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """`did you mean 'x'?` for the known word that is nearest, or nothing."""
-    near = nearest(word, known)
-    return f"did you mean {near!r}?" if near else ""
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """The nearest of those known words that are most alike in length and first letter."""
+    if len(word) > _MAX_WORD:
+        return ""
+    alike = nsmallest(
+        _MAX_COMPARED,
+        known,
+        key=lambda other: (abs(len(other) - len(word)), other[:1] != word[:1]),
+    )
+    return next(iter(get_close_matches(word, alike, 1)), "")
 
 
 def type_name(node: Node) -> str:
@@ -114,6 +119,16 @@ class Collector:
     def _mark(node: Node | None) -> Mark | None:
         return None if node is None else node.mark
 
+    def nearest(self, word: str, known: Iterable[str]) -> str:
+        """The known word that is probably meant, or nothing; nothing once problems are many."""
+        many = len(self.problems) >= _MAX_PROBLEMS_WITH_HINTS
+        return "" if many else _nearest(word, known)
+
+    def suggestion(self, word: str, known: Iterable[str]) -> str:
+        """`did you mean 'x'?` for the word that `nearest` finds, or nothing."""
+        near = self.nearest(word, known)
+        return f"did you mean {near!r}?" if near else ""
+
     def table(
         self, node: Node, path: str, section: MappingType[str, Field], version: Version
     ) -> dict[str, Node] | None:
@@ -149,7 +164,7 @@ class Collector:
 
     def _unknown(self, key: Scalar, prefix: str, section: MappingType[str, Field]) -> str:
         """Note an unknown key; the known one that was probably meant, or nothing."""
-        near = nearest(key.text, section) if len(self.problems) < MAX_PROBLEMS else ""
+        near = self.nearest(key.text, section)
         homes = [place for place, other in SECTIONS.items() if key.text in other]
         if homes:
             hint = f"it belongs to {' or '.join(homes)}"
@@ -208,7 +223,7 @@ class Collector:
             self.unsupported(node, path, text)
         else:
             variables = isinstance(node, Scalar) and node.variables
-            hint = "" if variables else suggestion(text, choices)
+            hint = "" if variables else self.suggestion(text, choices)
             self.expected(node, path, f"one of {', '.join(choices)}", hint)
         return None
 

@@ -22,6 +22,12 @@ ANY: Final = "ANY"
 NONE: Final = "NONE"
 
 DEFAULT_SECRET_SIZE: Final = 20
+# Arguments and environments are bounded by the kernel (128 KiB for one string), files by 1 MiB.
+MAX_SECRET_SIZE: Final = 65_536
+MAX_GENERATED: Final = 1024 * 1024
+"""Sum of the sizes of a session's generated ascii and binary values: as much as its text."""
+MIN_VALID_FOR: Final = 3600
+"""Seconds; with less, starting a service would make certificates again each time."""
 # Certificate chains in use have three or four; this also ends circles.
 MAX_ISSUERS: Final = 8
 DEFAULT_KEY_TYPE: Final[KeyType] = "P-256"
@@ -104,6 +110,11 @@ class SecretSpec:
     dns: tuple[str, ...] = ()
     san: tuple[str, ...] = ()
     valid_for: Duration | None = None
+
+    @property
+    def is_sized(self) -> bool:
+        """Whether a value of `effective_size` is generated."""
+        return self.value is None and self.kind in {"ascii", "binary"}
 
     @property
     def effective_size(self) -> int:

@@ -11,6 +11,7 @@ import binascii
 import re
 from typing import Final
 
+from scone.crypto.der import to_pem
 from scone.errors import MalformedError
 
 _BLOCK: Final = re.compile(
@@ -41,12 +42,6 @@ def _blocks(text: str, label: str, place: str) -> list[bytes]:
     return blocks
 
 
-def _armour(der: bytes, label: str) -> str:
-    body = base64.b64encode(der).decode()
-    lines = (body[at : at + 64] for at in range(0, len(body), 64))
-    return "\n".join((f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""))
-
-
 def certificates_text(text: str, *, place: str) -> str:
     """One or more certificates, rewritten: 64 columns, LF, one final newline.
 
@@ -65,7 +60,7 @@ def certificates_text(text: str, *, place: str) -> str:
             x509.load_der_x509_certificate(der).public_key()
         except (ValueError, UnsupportedAlgorithm) as error:
             raise MalformedError(place, "an X.509 certificate with a supported key") from error
-    return "".join(_armour(der, "CERTIFICATE") for der in ders)
+    return "".join(to_pem("CERTIFICATE", der) for der in ders)
 
 
 def certificate_text(text: str, *, place: str) -> str:
@@ -94,4 +89,4 @@ def private_key_text(text: str, *, place: str) -> str:
         raise
     if len(keys) != 1:
         raise MalformedError(place, "one private key", f"{len(keys)}")
-    return _armour(keys[0], "PRIVATE KEY")
+    return to_pem("PRIVATE KEY", keys[0])

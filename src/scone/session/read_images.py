@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from scone.documents import Node, Scalar
@@ -43,10 +44,9 @@ def _image(
             c.problem(item, where, f"expected each path once, {known[file.path]} has it too")
         elif file.path:
             known[file.path] = where
-    for file, (where, item) in zip(files, listed, strict=True):
-        above = _above(file.path, known)
-        if above:
-            c.problem(item, where, f"expected a directory, {known[above]} is a file")
+    at = dict(listed)
+    for where, above in _below_files(known):
+        c.problem(at[where], where, f"expected a directory, {above} is a file")
     name = c.text(fields.get("name"), f"{path}.name", "a name")
     if name is None:
         return None
@@ -56,12 +56,15 @@ def _image(
     return Image(name, tuple(files))
 
 
-def _above(path: str, known: dict[str, str]) -> str | None:
-    """A file that stands where the path needs a directory."""
-    while path := path.rpartition("/")[0]:
-        if path in known:
-            return path
-    return None
+def _below_files(known: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Files whose path needs a directory where another file stands, each with that file."""
+    # NUL sorts before all that a path may hold: what is below a file follows it directly.
+    file = ""
+    for path in sorted(known, key=lambda path: path.replace("/", "\0")):
+        if file and path.startswith(f"{file}/"):
+            yield known[path], known[file]
+        else:
+            file = path
 
 
 def _file(
@@ -94,7 +97,9 @@ def _path(c: Collector, node: Node, path: str) -> str:
     ):
         hint = "no empty segment, no . or .., no / at the end"
         c.expected(node, path, "an absolute path in its shortest form", hint)
-    return text
+    else:
+        return text
+    return ""
 
 
 def _permission(c: Collector, node: Node | None, path: str, *, canonical: bool) -> int:

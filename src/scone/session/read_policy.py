@@ -8,7 +8,7 @@ from typing import Final, Literal, cast
 from scone.crypto.keyhash import parse_key_hash
 from scone.documents import Mapping, Node, Scalar
 from scone.errors import MalformedError
-from scone.session.collect import Collector, suggestion
+from scone.session.collect import Collector
 from scone.session.fields import (
     ACCESS_POLICY,
     ATTESTATION,
@@ -50,8 +50,9 @@ def read_access_policy(c: Collector, node: Node | None, version: Version) -> Acc
         create_sessions=lists.get("create_sessions"),
     )
     if version.is_0_2 and ANY not in policy.read:
+        enough = {*policy.read, NONE, ""}
         for entry in policy.update:
-            if entry not in (*policy.read, NONE, ""):
+            if entry not in enough:
                 shown = "the certificate" if entry.startswith("-") else entry
                 c.problem_at(
                     "access_policy.update" if "update" in lists else "access_policy.read",
@@ -96,11 +97,11 @@ def _entry(c: Collector, node: Node, path: str, version: Version) -> str:
         elif version.is_0_2:
             if _SHA256.fullmatch(text):
                 return text.lower()
-            c.expected(node, path, what, suggestion(text, _KEYWORDS))
+            c.expected(node, path, what, c.suggestion(text, _KEYWORDS))
         elif _SHA256.fullmatch(text):
             hint = "certificate hashes are for 0.2; use scone cert show-key-hash FILE"
             c.expected(node, path, what, hint)
-        elif near := suggestion(text, _KEYWORDS):
+        elif near := c.suggestion(text, _KEYWORDS):
             c.expected(node, path, what, near)
         else:
             parse_key_hash(text)
@@ -149,11 +150,11 @@ def _advisories(c: Collector, node: Node | None, path: str) -> tuple[str, ...] |
     what = 'INTEL-SA-NNNNN, or "*" alone'
     if isinstance(node, Scalar) and node.text == "*":
         return "*"
-    found: list[str] = []
+    found: dict[str, None] = {}
     for where, item in c.items(node, path, scalar=True):
         name = c.matching(item, where, _ADVISORY, what)
-        if name is not None and name not in found:
-            found.append(name)
+        if name is not None:
+            found[name] = None
     return tuple(found)
 
 

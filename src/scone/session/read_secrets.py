@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from scone.documents import Node
 from scone.errors import MalformedError
-from scone.session.collect import Collector, suggestion
+from scone.session.collect import Collector
 from scone.session.durations import parse_duration
 from scone.session.fields import (
     ENDPOINTS,
@@ -17,14 +17,20 @@ from scone.session.fields import (
     SECRET,
     SECRET_KINDS,
 )
-from scone.session.model import Duration, Endpoint, KeyType, SecretKind, SecretSpec
+from scone.session.model import (
+    MAX_SECRET_SIZE,
+    MIN_VALID_FOR,
+    Duration,
+    Endpoint,
+    KeyType,
+    SecretKind,
+    SecretSpec,
+)
 from scone.session.pem import certificates_text, private_key_text
 from scone.session.read_services import segment
 from scone.session.versions import Version
 
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
-# Arguments and environments are bounded by the kernel (128 KiB for one string), files by 1 MiB.
-_MAX_SIZE: Final = 65_536
 _DNS: Final = re.compile(
     r"(?=.{1,253}\Z)(?:\*\.)?(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*"
     r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -71,7 +77,7 @@ def _secret(c: Collector, node: Node, path: str, version: Version) -> SecretSpec
         name=name,
         kind=kind,
         value=_value(c, fields.get("value"), f"{path}.value", kind, version),
-        size=c.integer(fields.get("size"), f"{path}.size", 1, _MAX_SIZE),
+        size=c.integer(fields.get("size"), f"{path}.size", 1, MAX_SECRET_SIZE),
         key_type=cast(
             "KeyType | None", c.word(fields.get("key_type"), f"{path}.key_type", KEY_TYPES)
         ),
@@ -101,7 +107,7 @@ def _kind(c: Collector, fields: dict[str, Node], path: str, version: Version) ->
     elif kind in SECRET_KINDS:
         c.problem(node, f"{path}.kind", f"secrets of kind {kind} need version 0.3 or newer")
     else:
-        hint = suggestion(kind, (*known, *LATER_SECRET_KINDS))
+        hint = c.suggestion(kind, (*known, *LATER_SECRET_KINDS))
         c.expected(node, f"{path}.kind", f"one of {', '.join(known)}", hint)
     return None
 
@@ -175,7 +181,11 @@ def _duration(c: Collector, node: Node | None, path: str) -> Duration | None:
     if text is None:
         return None
     try:
-        return parse_duration(text, place=path)
+        duration = parse_duration(text, place=path)
     except MalformedError as error:
         c.malformed(node, path, error)
         return None
+    if node is not None and duration.seconds < MIN_VALID_FOR:
+        hint = "a certificate is renewed in the last third of its validity"
+        c.expected(node, path, "one hour or more", hint)
+    return duration

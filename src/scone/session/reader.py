@@ -26,12 +26,13 @@ from scone.documents.tree import Mapping
 from scone.errors import MalformedError
 from scone.session.advice import advise
 from scone.session.canonical import Value, canonical_json, session_value
-from scone.session.checks import Parts, check
+from scone.session.checks import check
 from scone.session.collect import Collector
 from scone.session.fields import SESSION
 from scone.session.model import Session
 from scone.session.names import ALPHABET, ROOT, parse_name
 from scone.session.normal_form import to_yaml
+from scone.session.parts import Parts
 from scone.session.read_images import read_images
 from scone.session.read_policy import read_access_policy, read_creator, read_security
 from scone.session.read_secrets import read_secrets
@@ -143,6 +144,7 @@ def session_of(
     if fields is None:
         return None
     parts = Parts(
+        c,
         read_secrets(c, fields.get("secrets"), version),
         read_images(c, fields.get("images"), version, canonical=canonical),
         read_services(c, fields.get("services"), version),

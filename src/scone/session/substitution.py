@@ -55,7 +55,7 @@ class _Substitution:
                 )
 
     def scalar(self, node: Scalar, path: str) -> Scalar:
-        used: list[str] = []
+        used: dict[str, None] = {}
 
         def value(found: re.Match[str]) -> str:
             if found["keep"] is not None:
@@ -68,8 +68,7 @@ class _Substitution:
                 self.c.problem(node, path, f"Value for variable ${name} is missing")
                 return ""
             text = self.variables[name]
-            if name not in used:
-                used.append(name)
+            used[name] = None
             if _REFUSED.search(text):
                 self.c.problem(node, path, f"expected text without NUL in the value of ${name}")
                 return ""
@@ -82,7 +81,8 @@ class _Substitution:
         text = _PIECES.sub(value, node.text)
         if not used:
             return Scalar(text, node.style, node.mark)
-        whole = node.style == "plain" and node.text in {f"${used[0]}", f"${{{used[0]}}}"}
+        first = next(iter(used))
+        whole = node.style == "plain" and node.text in {f"${first}", f"${{{first}}}"}
         if whole and text == "~":
             return Scalar("~", "plain", node.mark)
         return Scalar(text, node.style, node.mark, tuple(used))

@@ -162,13 +162,15 @@ def compare(path: Path, seen: Seen, lines: list[str]) -> list[str]:
     instance = start(path)
     problems = []
     with instance.store as store:
-        if store.read("cas", "provisioned") != b"yes":
+        if store.get("cas", "provisioned") != b"yes":
             problems.append("what was provisioned is gone")
-        if store.commit_number < seen.commit_number or store.epoch < seen.epoch:
-            problems.append(f"commit {store.commit_number} or epoch {store.epoch} went back")
-        seen.commit_number, seen.epoch = store.commit_number, store.epoch
+        if store.commit_number < seen.commit_number or store.identity.epoch < seen.epoch:
+            problems.append(
+                f"commit {store.commit_number} or epoch {store.identity.epoch} went back"
+            )
+        seen.commit_number, seen.epoch = store.commit_number, store.identity.epoch
         for writer, count in seen.counts.items():
-            found = int(store.read("count", f"{writer}") or b"0")
+            found = int(store.get("count", f"{writer}") or b"0")
             # Each writer has one write under way at most when it is killed.
             if not count <= found <= count + 1:
                 problems.append(f"writer {writer}: {count} acknowledged, {found} found")
@@ -182,7 +184,7 @@ def compare_data(store: SqliteStore, seen: Seen, writer: int, extra: int) -> lis
     different = []
     for number in range(50):
         key = f"{writer}/{number}"
-        stored = store.read("data", key)
+        stored = store.get("data", key)
         found = "-" if stored is None else stored.split(b" ", 1)[1][:8].hex()
         if found != seen.data.get(key, "-"):
             different.append(key)

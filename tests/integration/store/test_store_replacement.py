@@ -229,10 +229,10 @@ def test_rekey_moves_all_records_and_goes_on(path: Path) -> None:
         number = store.commit_number
         store.rekey(NEW_KEY, NEW_IDENTITY, write_key_store=lambda: setattr(key_store, "key", NEW))
         assert content(store, "session", "cas") == expected
-        assert (store.commit_number, store.epoch) == (number + 1, 5)
+        assert (store.commit_number, store.identity.epoch) == (number + 1, 5)
         put(store, "after", b"1")
-        assert store.read("session", "a") == expected["session", "a"]
-        assert store.read("session", "d") is None
+        assert store.get("session", "a") == expected["session", "a"]
+        assert store.get("session", "d") is None
     assert key_store.key == NEW
     assert files(path) == ["cas.db"]
     assert opened(path, NEW) == expected | {("session", "after"): b"1"}
@@ -266,8 +266,8 @@ def test_rekey_applies_a_change_in_the_same_step(path: Path) -> None:
 
     with reopened(path) as store:
         store.rekey(NEW_KEY, NEW_IDENTITY, write_key_store=lambda: None, change=change)
-        assert store.read("session", "a") is None
-        assert store.read("session", "b") == b"changed"
+        assert store.get("session", "a") is None
+        assert store.get("session", "b") == b"changed"
     assert sorted(key for kind, key in opened(path, NEW) if kind == "session") == ["b", "c", "new"]
 
 
@@ -300,8 +300,8 @@ def test_a_rekey_that_meets_an_altered_record_replaces_nothing(path: Path) -> No
     with reopened(path) as store:
         with pytest.raises(IntegrityError, match="does not open"):
             store.rekey(NEW_KEY, NEW_IDENTITY, write_key_store=lambda: None)
-        assert store.epoch == 4
-        assert store.read("session", "b") == b"first " + b"b" * 300
+        assert store.identity.epoch == 4
+        assert store.get("session", "b") == b"first " + b"b" * 300
     assert files(path) == ["cas.db"]
 
 
@@ -325,7 +325,7 @@ def test_a_key_store_that_cannot_be_written_ends_the_store(path: Path) -> None:
 def test_transactions_wait_for_a_rekey_and_reads_of_cached_values_do_not(path: Path) -> None:
     small_database(path)
     with reopened(path) as store:
-        assert store.read("session", "b") is not None
+        assert store.get("session", "b") is not None
         inside, gate = threading.Event(), threading.Event()
 
         def slow() -> None:
@@ -337,7 +337,7 @@ def test_transactions_wait_for_a_rekey_and_reads_of_cached_values_do_not(path: P
         )
         roll.start()
         assert inside.wait(10)
-        assert store.read("session", "b") == b"first " + b"b" * 300
+        assert store.get("session", "b") == b"first " + b"b" * 300
         future = store.transact(lambda records: records.put("session", "waited", b"1"))
         assert not future.done()
         gate.set()
@@ -361,7 +361,7 @@ def test_create_writes_the_key_store_when_the_database_is_complete(path: Path) -
         fill=lambda records: records.put("cas", "key", b"k"),
         write_key_store=write_key_store,
     ) as store:
-        assert store.read("cas", "key") == b"k"
+        assert store.get("cas", "key") == b"k"
     assert seen == [["cas.db.new"]]
     assert files(path) == ["cas.db"]
 

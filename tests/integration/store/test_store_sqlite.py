@@ -48,11 +48,11 @@ def test_what_was_committed_is_there_after_reopening(path: Path) -> None:
     with reopened(path) as store:
         assert content(store, "session", "cas") == expected
         assert {key for _, key in expected} == {"key", "a", "b", "c"}
-        assert store.read("session", "a") == b"second a" * 40
-        assert store.read("session", "d") is None
-        assert store.read("session", "never") is None
+        assert store.get("session", "a") == b"second a" * 40
+        assert store.get("session", "d") is None
+        assert store.get("session", "never") is None
         assert store.get("cas", "key") == b"k"
-        assert (store.commit_number, store.epoch) == (6, 4)
+        assert (store.commit_number, store.identity.epoch) == (6, 4)
 
 
 def test_a_new_database_is_for_its_owner_alone(store: SqliteStore, path: Path) -> None:
@@ -127,9 +127,9 @@ def test_no_update_is_lost_among_threads(path: Path) -> None:
     with create_store(path, KEY, IDENTITY) as store:
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(lambda _: store.transact(count).result(), range(400)))
-        assert store.read("count", "n") == b"400"
+        assert store.get("count", "n") == b"400"
     with reopened(path) as store:
-        assert store.read("count", "n") == b"400"
+        assert store.get("count", "n") == b"400"
 
 
 def test_a_cancelled_transaction_does_not_run(store: SqliteStore) -> None:
@@ -155,26 +155,26 @@ def test_a_read_never_sees_what_is_not_committed(store: SqliteStore) -> None:
 
     future = store.transact(slow)
     assert inside.wait(10)
-    assert store.read("session", "a") == b"old"
+    assert store.get("session", "a") == b"old"
     gate.set()
     future.result()
-    assert store.read("session", "a") == b"new"
+    assert store.get("session", "a") == b"new"
 
 
 def test_a_value_that_left_the_cache_is_read_again(path: Path) -> None:
     small_database(path)
     with open_store(path, KEY, IDENTITY, cache_bytes=0) as store:
         with ThreadPoolExecutor(8) as pool:
-            values = list(pool.map(lambda _: store.read("session", "b"), range(100)))
+            values = list(pool.map(lambda _: store.get("session", "b"), range(100)))
         assert values == [b"first " + b"b" * 300] * 100
-        assert store.read("session", "d") is None
+        assert store.get("session", "d") is None
 
 
 def test_a_transaction_function_may_read_the_store(path: Path) -> None:
     small_database(path)
     with open_store(path, KEY, IDENTITY, cache_bytes=0) as store:
         assert (
-            store.transact(lambda _: store.read("session", "c")).result() == b"first " + b"c" * 300
+            store.transact(lambda _: store.get("session", "c")).result() == b"first " + b"c" * 300
         )
 
 
@@ -194,7 +194,7 @@ def test_a_deleted_record_can_come_back(path: Path) -> None:
     with reopened(path) as store:
         put(store, "d", b"again")
     with reopened(path) as store:
-        assert store.read("session", "d") == b"again"
+        assert store.get("session", "d") == b"again"
 
 
 def test_the_chain_keeps_the_latest_commits_only(
@@ -229,7 +229,7 @@ def test_a_closed_store_refuses_every_use(path: Path) -> None:
     put(store, "a", b"1")
     store.close()
     for use in (
-        lambda: store.read("session", "a"),
+        lambda: store.get("session", "a"),
         lambda: store.get("session", "a"),
         lambda: store.transact(lambda _: None),
         lambda: store.rekey(KEY, IDENTITY, write_key_store=lambda: None),
@@ -254,7 +254,7 @@ def test_a_failed_write_ends_the_store_and_loses_nothing_acknowledged(path: Path
         assert "full" in str(error)
         assert "stop the CAS" in error.hint
     for use in (
-        lambda: store.read("session", "a"),
+        lambda: store.get("session", "a"),
         lambda: store.transact(lambda _: None),
     ):
         with pytest.raises(StateError, match="the store has ended"):
@@ -380,13 +380,13 @@ def test_a_record_removed_while_the_cas_runs_is_refused_when_it_is_read(path: Pa
             )
         ).result()
         with pytest.raises(IntegrityError, match="was removed"):
-            store.read("session", "b")
-        assert store.read("session", "c") == b"first " + b"c" * 300  # others are still checked
+            store.get("session", "b")
+        assert store.get("session", "c") == b"first " + b"c" * 300  # others are still checked
 
 
 def test_the_store_is_what_operations_are_written_against(store: SqliteStore) -> None:
     port: Store = store
-    assert port.epoch == 4
+    assert port.identity.epoch == 4
 
 
 def test_the_head_follows_every_commit(path: Path) -> None:

@@ -320,14 +320,14 @@ def test_a_damaged_ciphertext_is_refused_when_it_is_read(path: Path, statement: 
     with reopened(path) as store:
         for _ in range(2):
             with pytest.raises(IntegrityError, match=row_id("a").hex()[:16]):
-                store.read("session", "a")
+                store.get("session", "a")
         with pytest.raises(IntegrityError):
             store.transact(lambda records: records.get("session", "a")).result()
         with pytest.raises(IntegrityError):
             content(store)
-        assert store.read("session", "b") == b"first " + b"b" * 300
+        assert store.get("session", "b") == b"first " + b"b" * 300
         put(store, "a", b"written again")
-        assert store.read("session", "a") == b"written again"
+        assert store.get("session", "a") == b"written again"
 
 
 def test_two_swapped_ciphertexts_are_refused_when_they_are_read(path: Path) -> None:
@@ -340,7 +340,7 @@ def test_two_swapped_ciphertexts_are_refused_when_they_are_read(path: Path) -> N
     with reopened(path) as store:
         for key in "ab":
             with pytest.raises(IntegrityError, match="does not open"):
-                store.read("session", key)
+                store.get("session", key)
 
 
 @pytest.mark.parametrize("keep", [0, 100, 4096, 8192, 12288])

@@ -102,7 +102,7 @@ def test_a_value_that_is_not_of_its_kind_is_refused(spec, error, message):
 
 def test_many_rsa_keys_in_one_session_are_refused_before_any_is_made():
     specs = [SecretSpec(f"k{n}", "private-key", key_type="RSA-3072") for n in range(33)]
-    with pytest.raises(LimitError, match="at most 32 generated RSA keys, got 33"):
+    with pytest.raises(LimitError, match="at most 32 RSA keys, got 33"):
         made(*specs)
 
 

@@ -133,7 +133,7 @@ async def withdraw_backup(cas: Cas, backup_id: str) -> None:
     """
     async with cas.changing:
         phase = cas.provisioned
-        if phase.store.read("backup", backup_id) is None:
+        if phase.store.get("backup", backup_id) is None:
             raise NotFoundError(
                 f"no backup is registered as {backup_id!r}", hint="see scone cas list-backups"
             )

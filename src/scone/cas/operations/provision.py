@@ -145,7 +145,7 @@ def _claim(cas: Cas, phase: Unprovisioned, request: ProvisioningRequest) -> Prov
 
 def _repeat(phase: Provisioned, request: ProvisioningRequest) -> ProvisioningAnswer:
     owner = hashlib.sha256(request.owner_spki).digest()
-    token = phase.store.read("cas", "token-sha256")
+    token = phase.store.get("cas", "token-sha256")
     if (
         owner != phase.owner_spki_sha256
         or request.body_sha256 != phase.receipt.request_sha256

@@ -101,11 +101,11 @@ class Store(Protocol):
         ...
 
     @property
-    def epoch(self) -> int:
-        """The epoch of the database."""
+    def identity(self) -> DatabaseIdentity:
+        """Which database this is."""
         ...
 
-    def read(self, collection: str, key: str) -> bytes | None:
+    def get(self, collection: str, key: str) -> bytes | None:
         """The last committed value, from any thread.
 
         Raises:
@@ -113,15 +113,26 @@ class Store(Protocol):
         """
         ...
 
-    def get(self, collection: str, key: str) -> bytes | None:
-        """`read` under the name that it has in a transaction."""
-        ...
-
     def transact(self, function: Callable[[Transaction], T]) -> Future[T]:
         """Run a function as one transaction; the future resolves when it is on disk.
 
         What the function raises, the future raises, and nothing of it is kept. The function
         must not wait for another transaction: all run in one thread.
+        """
+        ...
+
+    def rekey(
+        self,
+        key: SecretBytes,
+        identity: DatabaseIdentity,
+        *,
+        write_key_store: Callable[[], None],
+        change: Callable[[Transaction], object] | None = None,
+    ) -> None:
+        """Write all records under a new key into a new file and go on there.
+
+        Raises:
+            IntegrityError: a record is not the one last written; nothing is replaced.
         """
         ...
 

@@ -89,12 +89,7 @@ class SqliteStore:
         """Which database this is."""
         return self._database.codec.identity
 
-    @property
-    def epoch(self) -> int:
-        """The epoch of the database."""
-        return self.identity.epoch
-
-    def read(self, collection: str, key: str) -> bytes | None:
+    def get(self, collection: str, key: str) -> bytes | None:
         """The last committed value, from any thread.
 
         Raises:
@@ -114,15 +109,6 @@ class SqliteStore:
         job = _Alone(partial(self._read, collection, key))
         self._submit(job)
         return cast("bytes | None", job.future.result())
-
-    def get(self, collection: str, key: str) -> bytes | None:
-        """`read` under the name that it has in a transaction.
-
-        Raises:
-            IntegrityError: the record on disk is not the one last written.
-            StateError: the store was closed, or ended because a write failed.
-        """
-        return self.read(collection, key)
 
     def transact(self, function: Callable[[Transaction], _T]) -> Future[_T]:
         """Run a function as one transaction; the future resolves when it is on disk.

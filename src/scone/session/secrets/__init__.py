@@ -5,6 +5,7 @@
 """
 
 from scone.session.secrets.generate import generate, needs_renewal, renew
+from scone.session.secrets.loading import Loaded
 from scone.session.secrets.render import render
 from scone.session.secrets.values import (
     AsciiValue,
@@ -19,6 +20,7 @@ __all__ = [
     "AsciiValue",
     "BinaryValue",
     "CertificateValue",
+    "Loaded",
     "PrivateKeyValue",
     "SecretValue",
     "SecretValues",

@@ -43,7 +43,8 @@ from scone.crypto.keys import (
 )
 from scone.crypto.secret import SecretBytes
 from scone.errors import LimitError, MalformedError, UsageError
-from scone.session.model import MAX_ISSUERS, SecretSpec, Session
+from scone.session.model import MAX_ISSUERS, MIN_VALID_FOR, SecretSpec, Session
+from scone.session.secrets.loading import Loaded
 from scone.session.secrets.values import CertificateValue
 
 _MAX_COMMON_NAME: Final = 64
@@ -100,6 +101,7 @@ def certificates_03(
     specs = {spec.name: spec for spec in session.secrets if spec.kind in {"x509", "x509-ca"}}
     done: dict[str, CertificateValue] = {}
     under_way: list[str] = []
+    loaded = Loaded()
 
     def resolve(spec: SecretSpec) -> CertificateValue:
         if spec.name in done:
@@ -122,12 +124,12 @@ def certificates_03(
         key = _referenced_key(spec, private_keys)
         chain = () if issuer is None else (issuer.certificate, *issuer.chain)
         if spec.value is not None:
-            value = _explicit(spec, spec.value, key, issuer)
+            value = _explicit(spec, spec.value, key, issuer, loaded)
         elif spec.name in kept:
             old = kept[spec.name]
             value = CertificateValue(old.certificate, old.private_key, chain, old.renew_at)
         else:
-            value = _generated(spec, key, issuer, now, random)
+            value = _generated(spec, key, issuer, loaded, now=now, random=random)
         under_way.pop()
         done[spec.name] = value
         return value
@@ -149,7 +151,11 @@ def _referenced_key(spec: SecretSpec, keys: Mapping[str, SecretBytes]) -> Secret
 
 
 def _explicit(
-    spec: SecretSpec, text: str, key: SecretBytes | None, issuer: CertificateValue | None
+    spec: SecretSpec,
+    text: str,
+    key: SecretBytes | None,
+    issuer: CertificateValue | None,
+    loaded: Loaded,
 ) -> CertificateValue:
     place = f"secret {spec.name}: value"
     blocks = pem_blocks(text, place)
@@ -164,7 +170,7 @@ def _explicit(
             f"{place}: expected CA:TRUE in an x509-ca secret, got a certificate without"
         )
     if key is not None:
-        own = spki_of_public_key(load_private_key(key).public_key())
+        own = spki_of_public_key(loaded.key(key).public_key())
         if spki_of_public_key(check_public_key(leaf.public_key(), place)) != own:
             raise UsageError(
                 f"{place}: expected a certificate of the private key {spec.private_key!r}, "
@@ -176,7 +182,7 @@ def _explicit(
                 f"{place}: expected an issuer or a chain behind the certificate, got both"
             )
         ders += [issuer.certificate, *issuer.chain]
-        certificates.append(load_certificate(issuer.certificate))
+        certificates.append(loaded.certificate(issuer.certificate))
     for child, parent in itertools.pairwise(certificates):
         if not _issued_by(child, parent):
             raise UsageError(
@@ -190,12 +196,14 @@ def _generated(
     spec: SecretSpec,
     key: SecretBytes | None,
     issuer: CertificateValue | None,
+    loaded: Loaded,
+    *,
     now: dt.datetime,
     random: Random,
 ) -> CertificateValue:
     if key is None:
         raise UsageError(f"secret {spec.name}: a generated certificate needs a private_key")
-    private = load_private_key(key)
+    private = loaded.key(key)
     signer: PrivateKey = private
     issuer_certificate = None
     if issuer is not None:
@@ -203,14 +211,14 @@ def _generated(
             raise UsageError(
                 f"secret {spec.name}: the issuer {spec.issuer!r} has no private_key to sign with"
             )
-        signer = load_private_key(issuer.private_key)
-        issuer_certificate = load_certificate(issuer.certificate)
+        signer = loaded.key(issuer.private_key)
+        issuer_certificate = loaded.certificate(issuer.certificate)
         if not is_ca(issuer_certificate):
             raise UsageError(f"secret {spec.name}: the issuer {spec.issuer!r} is not CA:TRUE")
     until, renew_at = None, None
     if spec.valid_for is not None:
-        if spec.valid_for.seconds < 1:
-            raise UsageError(f"secret {spec.name}: expected valid_for of a second or more")
+        if spec.valid_for.seconds < MIN_VALID_FOR:
+            raise UsageError(f"secret {spec.name}: expected valid_for of one hour or more")
         longest = int((VIRTUALLY_UNLIMITED - now).total_seconds())
         span = dt.timedelta(seconds=min(spec.valid_for.seconds, longest))
         until = now + span

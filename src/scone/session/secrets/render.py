@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives._serialization import _KeySerializationEncryption
 from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 
-from scone.crypto.certificates import load_certificate
 from scone.crypto.der import to_pem
-from scone.crypto.keys import load_private_key, private_key_pem
+from scone.crypto.keys import private_key_pem
 from scone.crypto.secret import SecretBytes
 from scone.errors import NotFoundError, UsageError
 from scone.session.placeholders import Placeholder
+from scone.session.secrets.loading import Loaded
 from scone.session.secrets.values import (
     AsciiValue,
     BinaryValue,
@@ -52,8 +52,8 @@ _CERTIFICATE: Final = (
 _ALSO_ESCAPED: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
 
 
-def render(values: SecretValues, placeholder: Placeholder) -> bytes:
-    """The bytes to put in the place of a placeholder.
+def render(values: SecretValues, placeholder: Placeholder, loaded: Loaded | None = None) -> bytes:
+    """The bytes to put in the place of a placeholder; `loaded` is shared by those of one text.
 
     Raises:
         NotFoundError: no secret of this name.
@@ -62,12 +62,12 @@ def render(values: SecretValues, placeholder: Placeholder) -> bytes:
     """
     for name, form in placeholder.secret_candidates:
         if name in values:
-            content = _formatted(name, values[name], form)
+            content = _formatted(name, values[name], form, loaded or Loaded())
             return _escaped(name, content) if placeholder.escape_json else content
     raise NotFoundError(f"{placeholder}: the session has no secret of this name")
 
 
-def _formatted(name: str, value: SecretValue, form: str) -> bytes:
+def _formatted(name: str, value: SecretValue, form: str, loaded: Loaded) -> bytes:
     match value:
         case AsciiValue(content):
             if form:
@@ -82,10 +82,10 @@ def _formatted(name: str, value: SecretValue, form: str) -> bytes:
                 raise _no_such_format(name, "a private key", form, _KEY_PEM + _KEY_DER)
             return _key(pkcs8, form)
         case CertificateValue():
-            return _certificate(name, value, form)
+            return _certificate(name, value, form, loaded)
 
 
-def _certificate(name: str, value: CertificateValue, form: str) -> bytes:
+def _certificate(name: str, value: CertificateValue, form: str, loaded: Loaded) -> bytes:
     match form:
         case "" | "crt" | "crt:pem" | ".crt":
             return _pem(value.certificate)
@@ -96,7 +96,7 @@ def _certificate(name: str, value: CertificateValue, form: str) -> bytes:
         case ".chain":
             return b"".join(map(_pem, (*reversed(value.chain), value.certificate)))
         case "pkcs12-with-private-key":
-            return _pkcs12(name, value)
+            return _pkcs12(name, value, loaded)
         case ".key":
             return _key(_private_key(name, value), "pem")
         case _ if form.partition(":")[0] == "privatekey" and form in _CERTIFICATE:
@@ -119,7 +119,7 @@ def _pem(der: bytes) -> bytes:
     return to_pem("CERTIFICATE", der).encode("ascii")
 
 
-def _pkcs12(name: str, value: CertificateValue) -> bytes:
+def _pkcs12(name: str, value: CertificateValue, loaded: Loaded) -> bytes:
     # Documented as encrypted under the empty string. Without encryption Java finds no key in
     # the archive, and the library's public builder refuses the empty password.
     encryption = _KeySerializationEncryption(
@@ -131,9 +131,9 @@ def _pkcs12(name: str, value: CertificateValue) -> bytes:
     )
     return pkcs12.serialize_key_and_certificates(
         name.encode("utf-8"),
-        load_private_key(_private_key(name, value)),
-        load_certificate(value.certificate),
-        [load_certificate(issuer) for issuer in value.chain],
+        loaded.key(_private_key(name, value)),
+        loaded.certificate(value.certificate),
+        [loaded.certificate(issuer) for issuer in value.chain],
         encryption,
     )
 

@@ -6,8 +6,6 @@ in base64, so that equal values give equal bytes. `repr` shows names and kinds o
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping
@@ -18,18 +16,27 @@ from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError
 from scone.strict_json import (
     JsonObject,
-    JsonValue,
     decode,
     int_of,
     keys,
     list_of,
     object_of,
+    parse_base64,
     read_object,
     text_of,
+    to_base64,
 )
 
 _FORM: Final = 1
-_MAX_JSON: Final = 16 * 1024 * 1024  # far above what a session of 1 MiB can define
+MAX_STORED: Final = 8 * 1024 * 1024
+"""Bytes that the values made for one session may have in their stored form.
+
+Explicit values are as long as the session's text, generated ones have their own limit; but each
+certificate comes with a copy of its issuers, of any length where those are explicit.
+"""
+# Twice what is made: a renewed certificate may be some bytes longer than the one before.
+_MAX_JSON: Final = 2 * MAX_STORED
+_MAX_FRAME: Final = 128  # keys, punctuation, kind and time of one value
 _MAX_SECONDS: Final = 253_402_300_799  # the end of the year 9999
 
 
@@ -96,10 +103,14 @@ class SecretValues(Mapping[str, SecretValue]):
         shown = ", ".join(f"{name}: {type(value).__name__}" for name, value in self.items())
         return f"SecretValues({shown})"
 
+    @property
+    def stored_size(self) -> int:
+        """Bytes that the stored form has at most, known without making it."""
+        return 64 + sum(len(json.dumps(name)) + _size(value) for name, value in self.items())
+
     def to_json(self) -> bytes:
         """The stored form; equal values give equal bytes."""
-        document = {"form": _FORM, "values": {name: _write(self[name]) for name in self}}
-        return json.dumps(document, separators=(",", ":")).encode("ascii")
+        return json.dumps(self.to_object(), separators=(",", ":")).encode("ascii")
 
     @classmethod
     def from_json(cls, raw: bytes, place: str = "secret values") -> SecretValues:
@@ -128,26 +139,13 @@ class SecretValues(Mapping[str, SecretValue]):
         return cls({name: _read(found, name, place) for name in found})
 
 
-def to_base64(value: bytes) -> str:
-    """Base64 on one line (RFC 4648, section 4)."""
-    return base64.b64encode(value).decode("ascii")
-
-
-def from_base64(text: JsonValue, place: str) -> bytes:
-    """The bytes of `to_base64`, of which there is one text only.
-
-    Raises:
-        MalformedError: not base64, not a string, or bits left over.
-    """
-    if not isinstance(text, str):
-        raise MalformedError(place, "a base64 string", type(text).__name__)
-    try:
-        value = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
-    except (binascii.Error, UnicodeEncodeError):
-        raise MalformedError(place, "a base64 string") from None
-    if to_base64(value) != text:
-        raise MalformedError(place, "a base64 string", "bits left over")
-    return value
+def _size(value: SecretValue) -> int:
+    match value:
+        case AsciiValue(content) | BinaryValue(content) | PrivateKeyValue(content):
+            lengths = [len(content)]
+        case CertificateValue(certificate, private_key, chain):
+            lengths = [len(certificate), len(private_key or b""), *map(len, chain)]
+    return _MAX_FRAME + sum((length + 2) // 3 * 4 + len('"",') for length in lengths)
 
 
 def _write(value: SecretValue) -> JsonObject:
@@ -174,7 +172,7 @@ def _read(found: JsonObject, name: str, parent: str) -> SecretValue:
     kind = text_of(entry, "kind", place)
     more = ("private_key", "chain", "renew_at") if kind == "x509" else ()
     keys(entry, place, ("kind", "value", *more), ())
-    content = from_base64(entry["value"], f"{place}.value")
+    content = parse_base64(entry["value"], f"{place}.value", _MAX_JSON)
     match kind:
         case "ascii":
             return AsciiValue(SecretBytes(content))
@@ -189,9 +187,12 @@ def _read(found: JsonObject, name: str, parent: str) -> SecretValue:
                 renew_at = dt.datetime.fromtimestamp(seconds, dt.UTC)
             return CertificateValue(
                 content,
-                None if key is None else SecretBytes(from_base64(key, f"{place}.private_key")),
+                None
+                if key is None
+                else SecretBytes(parse_base64(key, f"{place}.private_key", _MAX_JSON)),
                 tuple(
-                    from_base64(item, f"{place}.chain") for item in list_of(entry, "chain", place)
+                    parse_base64(item, f"{place}.chain", _MAX_JSON)
+                    for item in list_of(entry, "chain", place)
                 ),
                 renew_at,
             )
