@@ -60,7 +60,6 @@ class OwnerConfig:
 
     api_identity: ApiIdentity = ApiIdentity()
     dcap_subscription_key: SecretBytes | None = None
-    has_ias: bool = False
     audit_log_mode: Literal["disabled", "unsigned"] = "disabled"
     enclave_reconnect_timeout_s: int | None = None
     root_create: Literal["owner", "any"] = "owner"
@@ -141,7 +140,12 @@ class _Read:
                 self.problem(nested, "api.identity", "api_identity or api.identity, not both")
             identity = identity if identity is not None else nested
         dcap = self.table(tables.get("dcap"), "dcap", ("subscription_key",))
-        key = self.string(dcap.get("subscription_key"), "dcap.subscription_key", r"[0-9a-fA-F]{32}")
+        key = self.string(
+            dcap.get("subscription_key"),
+            "dcap.subscription_key",
+            r"[0-9a-fA-F]{32}",
+            "32 hexadecimal digits",
+        )
         if key is not None:
             self.warn(
                 dcap["subscription_key"],
@@ -162,7 +166,6 @@ class _Read:
         config = OwnerConfig(
             api_identity=self.identity(identity),
             dcap_subscription_key=None if key is None else SecretBytes(key.encode()),
-            has_ias="ias" in tables,
             audit_log_mode=self.audit_log(tables.get("audit_log")),
             enclave_reconnect_timeout_s=self.duration(tables.get("enclave_reconnect_timeout")),
             root_create=self.root_create(sessions.get("root_create")),
@@ -194,7 +197,9 @@ class _Read:
         if "common_name" not in table:
             self.problem(node, "api_identity", "the mandatory key common_name")
         values = {
-            name: self.string(value, f"api_identity.{name}", r"[^\x00-\x1f]{1,64}")
+            name: self.string(
+                value, f"api_identity.{name}", r"[^\x00-\x1f]{1,64}", "1 to 64 printable characters"
+            )
             for name, value in table.items()
             if name != "alt_names"
         }
@@ -219,7 +224,10 @@ class _Read:
             self.problem(node, "api_identity.alt_names", "a list of at most 100 names")
             return ()
         pattern = r"(?:\*\.)?[A-Za-z0-9_.:-]{1,253}"
-        found = [self.string(item, "api_identity.alt_names", pattern) for item in node.items]
+        expected = "DNS names and IP addresses"
+        found = [
+            self.string(item, "api_identity.alt_names", pattern, expected) for item in node.items
+        ]
         return tuple(name for name in found if name is not None)
 
     def ias(self, node: Node) -> None:
@@ -246,7 +254,9 @@ class _Read:
         return "any" if value == "any" else "owner"
 
     def duration(self, node: Node | None) -> int | None:
-        text = self.string(node, "enclave_reconnect_timeout", _DURATION.pattern)
+        text = self.string(
+            node, "enclave_reconnect_timeout", _DURATION.pattern, "a time such as 24h"
+        )
         if node is None or text is None:
             return None
         self.warn(
@@ -259,22 +269,17 @@ class _Read:
 
     def integer(self, table: dict[str, Node], where: str, name: str, default: int) -> int:
         node = table.get(name)
-        text = self.string(node, f"{where}.{name}", r"[0-9]{1,15}")
+        text = self.string(node, f"{where}.{name}", r"[0-9]{1,15}", "a whole number from 0")
         return default if text is None else int(text)
 
-    def string(self, node: Node | None, path: str, pattern: str) -> str | None:
+    def string(self, node: Node | None, path: str, pattern: str, expected: str = "") -> str | None:
         if node is None:
             return None
         if not isinstance(node, Scalar):
             self.problem(node, path, "a single value")
             return None
         if not re.fullmatch(pattern, node.text):
-            shown = (
-                pattern.replace("|", " or ")
-                if re.fullmatch(r"[a-z|]+", pattern)
-                else f"a text of the form {pattern}"
-            )
-            self.problem(node, path, shown)
+            self.problem(node, path, expected or pattern.replace("|", " or "))
             return None
         return node.text
 

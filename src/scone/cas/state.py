@@ -92,6 +92,7 @@ class Cas:
     lock: DatabaseLock
     sessions: Sessions = field(default_factory=Sessions)
     cache: VerificationCache = field(default_factory=VerificationCache)
+    quick_builds: set[tuple[str, str]] = field(default_factory=set)
     workers: Workers = field(default_factory=Workers)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     renewing: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -31,7 +31,6 @@ subscription_key = "00000000000000000000000000000000"
 def test_the_documentations_example_is_accepted_with_a_warning_for_what_is_dead():
     config = read_owner_config(PAGE_EXAMPLE, "owner.toml", "toml")
     assert config.api_identity.locality == "Dresden"
-    assert config.has_ias
     assert config.dcap_subscription_key is not None
     assert {warning.path for warning in config.warnings} == {"ias", "dcap"}
 

@@ -1,20 +1,41 @@
-"""TOML as the same tree, without positions."""
+"""TOML as the same tree, with the positions that its lines show."""
 
 import pytest
 
-from scone.documents import DocumentError, Mapping, Scalar, Sequence, read_toml
+from scone.documents import DocumentError, Mapping, Mark, Scalar, Sequence, read_toml
 
 
 def test_values_become_text_with_the_style_of_their_type():
     node = read_toml('a = "x"\nb = 0o400\nc = true\nd = [1.5]\n[e]\nf = 1979-05-27\n')
     found = {key.text: value for key, value in node.entries}
-    assert found["a"] == Scalar("x", "double", None)
-    assert found["b"] == Scalar("256", "plain", None)
-    assert found["c"] == Scalar("true", "plain", None)
-    assert found["d"] == Sequence((Scalar("1.5", "plain", None),), None)
-    assert found["e"] == Mapping(
-        ((Scalar("f", "double", None), Scalar("1979-05-27", "plain", None)),), None
-    )
+    assert found["a"] == Scalar("x", "double", Mark(1, 5))
+    assert found["b"] == Scalar("256", "plain", Mark(2, 5))
+    assert found["c"] == Scalar("true", "plain", Mark(3, 5))
+    assert found["d"] == Sequence((Scalar("1.5", "plain", Mark(4, 5)),), Mark(4, 5))
+    entry = (Scalar("f", "double", Mark(6, 1)), Scalar("1979-05-27", "plain", Mark(6, 5)))
+    assert found["e"] == Mapping((entry,), Mark(5, 2))
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "mark"),
+    [
+        ("\n  k = 1", ("k",), Mark(2, 3)),
+        ("[ a . b ]\nk=1", ("a", "b", "k"), Mark(2, 1)),
+        ("a.\"b\".'c' = 1", ("a", "b", "c"), Mark(1, 1)),
+        ('t = """\nk = 2\n"""\nk = 1', ("k",), Mark(4, 1)),
+        ("t = '''\nk = 2\n'''\nk = 1", ("k",), Mark(4, 1)),
+        ("a = 1\r\nk = 1", ("k",), Mark(2, 1)),
+        ("i = { k = 1 }", ("i", "k"), Mark(1, 5)),
+        ("[[l]]\nk = 1", ("l", "k"), None),
+    ],
+)
+def test_a_key_stands_where_its_line_begins(text, path, mark):
+    node = read_toml(text)
+    for name in path:
+        while isinstance(node, Sequence):
+            node = node.items[0]
+        key, node = next(entry for entry in node.entries if entry[0].text == name)
+    assert key.mark == mark
 
 
 def test_an_empty_string_is_not_null():

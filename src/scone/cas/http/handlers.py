@@ -187,7 +187,7 @@ async def service(call: Call) -> Response:
     )
     body.end()
     config = await provide_service(call.cas, request)
-    return Response(200, config.to_json(), (("content-type", "application/json"),))
+    return Response(200, config, (("content-type", "application/json"),))
 
 
 def _certificate(request: Request) -> tuple[bytes, bytes]:

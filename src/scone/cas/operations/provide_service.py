@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import Final
 
 from scone.attestation.appraise import AcceptedEvidence, NotTrustedError, appraise_service
 from scone.attestation.report_data import SERVICE_EXPORTER_LABEL, service_report_data
@@ -21,10 +22,13 @@ from scone.errors import (
     SconeError,
     VerificationError,
 )
-from scone.service_config import ServiceConfig, build
+from scone.service_config import build
 from scone.session.model import Security, Service
 from scone.session.names import service_reference
 from scone.session.secrets import needs_renewal, renew
+
+_QUICK_S: Final = 0.002
+_MAX_QUICK: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,10 @@ class ServiceRequest:
     exporter: Callable[[bytes, int], bytes]
 
 
-async def provide_service(cas: Cas, request: ServiceRequest) -> ServiceConfig:
+async def provide_service(cas: Cas, request: ServiceRequest) -> bytes:
     """Steps in order: name, session, genuine?, this channel?, acceptable?, renew, build, audit.
+
+    What is returned is the configuration in its form on the wire, a secret as a whole.
 
     Raises:
         NotFoundError: there is no such session or service.
@@ -71,18 +77,33 @@ async def provide_service(cas: Cas, request: ServiceRequest) -> ServiceConfig:
                 )
             raise error.within("DCAP quote verification failed") from None
     await _renew(cas, phase, version)
-    config = build(
-        version.session,
-        service_name,
-        cas.sessions.values(phase.store, version.hash),
-        accepted,
-        cas.now(),
-    )
+    config = await _build(cas, phase, version, service_name, accepted)
     if phase.config.audit_log_mode != "disabled":
         await asyncio.to_thread(
             phase.audit.append, "service_attested", session=session_name, service=service_name
         )
     return config
+
+
+async def _build(
+    cas: Cas,
+    phase: Provisioned,
+    version: StoredVersion,
+    service_name: str,
+    accepted: AcceptedEvidence | None,
+) -> bytes:
+    """Build on the event loop what was quick before; the first time, and what is slow, not."""
+    values = cas.sessions.values(phase.store, version.hash)
+    what = (version.hash, service_name)
+
+    def timed() -> bytes:
+        begun = time.thread_time()
+        config = build(version.session, service_name, values, accepted, cas.now()).to_json()
+        if time.thread_time() - begun < _QUICK_S and len(cas.quick_builds) < _MAX_QUICK:
+            cas.quick_builds.add(what)
+        return config
+
+    return timed() if what in cas.quick_builds else await asyncio.to_thread(timed)
 
 
 def _attest(
@@ -119,7 +140,7 @@ async def _renew(cas: Cas, phase: Provisioned, version: StoredVersion) -> None:
         values = cas.sessions.values(phase.store, version.hash)
         if not needs_renewal(values, now):  # another start has renewed them meanwhile
             return
-        renewed = await cas.workers.run(partial(renew, version.session, values, now, os.urandom))
+        renewed = await asyncio.to_thread(renew, version.session, values, now, os.urandom)
         raw = renewed.to_json()
 
         def commit(records: Transaction) -> None:
