@@ -7,7 +7,6 @@ decodes to exactly one text and back, so a span of the text is a span of the byt
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -253,13 +252,30 @@ def base64_of(value: Mapping[str, JsonValue], key: str, place: str, limit: int) 
     Raises:
         MalformedError: absent, of another type, longer or in another form.
     """
-    text = text_of(value, key, place)
+    return parse_base64(value.get(key), f"{place}.{key}", limit)
+
+
+def parse_base64(text: JsonValue, place: str, limit: int) -> bytes:
+    """The bytes of `to_base64`, at most `limit` of them; there is one text for each value.
+
+    Raises:
+        MalformedError: not a string, longer or in another form.
+    """
+    if not isinstance(text, str):
+        raise MalformedError(place, "a string", type(text).__name__)
     if len(text) > (limit + 2) // 3 * 4:
-        raise MalformedError(f"{place}.{key}", f"at most {limit} bytes", "more")
+        raise MalformedError(place, f"at most {limit} bytes", "more")
     try:
         raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedError(f"{place}.{key}", "base64", "another text") from error
-    if base64.b64encode(raw).decode() != text:
-        raise MalformedError(f"{place}.{key}", "canonical base64", "another form")
+    except ValueError as error:  # also of characters that are not ASCII
+        raise MalformedError(place, "base64", "another text") from error
+    if to_base64(raw) != text:
+        raise MalformedError(place, "canonical base64", "another form")
+    if len(raw) > limit:
+        raise MalformedError(place, f"at most {limit} bytes", "more")
     return raw
+
+
+def to_base64(raw: bytes) -> str:
+    """Base64 on one line, with padding (RFC 4648, section 4)."""
+    return base64.b64encode(raw).decode("ascii")

@@ -69,5 +69,7 @@ def test_the_script_makes_the_same_files():
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    for name, raw in module.build().items():
+    made = module.build()
+    assert set(CASES) <= set(made)
+    for name, raw in made.items():
         assert read(name) == raw, name
