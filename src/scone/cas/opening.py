@@ -32,7 +32,7 @@ from scone.cas.keys import (
     store_instance,
     store_keys,
 )
-from scone.cas.operations.registration import load_registration_key, registration_key_path
+from scone.cas.registration_key import load_registration_key, registration_key_path
 from scone.cas.sessions import Quota, Sessions, StoredVersion
 from scone.cas.state import Cas, Platform, Provisioned, Unprovisioned, audit_log
 from scone.cas.store.base import DatabaseIdentity, DatabaseKey, Store, Transaction

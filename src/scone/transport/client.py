@@ -7,8 +7,6 @@ proves the key afterwards. Requests that may have been applied are not sent agai
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import random
 import socket
 import ssl
@@ -17,9 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from scone.crypto.der import spki_of_certificate
 from scone.crypto.secret import SecretBytes
-from scone.errors import MalformedError, NetworkError, VerificationError
+from scone.errors import NetworkError, VerificationError
 from scone.transport.address import CLIENT_PORT, Address, parse_address
 from scone.transport.http import Headers, Response, check_header
 from scone.transport.http_parser import ResponseParser
@@ -35,7 +32,7 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110, 9.2.1
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to connect; `pin_spki_sha256` or `check_peer` says to whom.
+    """How to connect; `check_peer` says to whom.
 
     `check_peer` gets the server's certificates in DER, leaf first (the leaf alone
     without `exporter`), and raises to refuse. `timeout_s` covers the connection with
@@ -44,7 +41,6 @@ class Options:
 
     timeout_s: float = 30.0
     identity_pem: SecretBytes | None = None
-    pin_spki_sha256: bytes | None = None
     check_peer: Callable[[tuple[bytes, ...]], None] | None = None
     exporter: bool = False
     retries: int = 0
@@ -58,7 +54,7 @@ def connect(address: Address | str, options: Options | None = None) -> Connectio
     Raises:
         MalformedError: not an address.
         NetworkError: no connection, after `retries` further attempts.
-        VerificationError: another key than the pinned one; never tried again.
+        VerificationError: `check_peer` refuses the server; never tried again.
         StateError: the identity cannot be used.
     """
     where = (
@@ -203,22 +199,10 @@ class Connection:
         self._used = time.monotonic()
 
     def _check(self, chain: tuple[bytes, ...]) -> None:
-        options = self._options
         if not chain:
             raise VerificationError(f"{self.address}: expected a certificate, got none")
-        if options.pin_spki_sha256 is not None:
-            try:
-                found = hashlib.sha256(spki_of_certificate(chain[0])).digest()
-            except MalformedError as error:
-                raise VerificationError(f"{self.address}: {error}") from error
-            if not hmac.compare_digest(found, options.pin_spki_sha256):
-                raise VerificationError(
-                    f"{self.address}: expected the server key with SHA-256 "
-                    f"{options.pin_spki_sha256.hex()}, got {found.hex()}",
-                    hint="nothing was sent; attest the server again if its key was to change",
-                )
-        if options.check_peer is not None:
-            options.check_peer(chain)
+        if self._options.check_peer is not None:
+            self._options.check_peer(chain)
 
     def _exchange(self, message: bytes, parser: ResponseParser) -> Response:
         stream = self._open_stream()

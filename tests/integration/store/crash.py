@@ -169,7 +169,8 @@ def compare(path: Path, seen: Seen, lines: list[str]) -> list[str]:
                 f"commit {store.commit_number} or epoch {store.identity.epoch} went back"
             )
         seen.commit_number, seen.epoch = store.commit_number, store.identity.epoch
-        for writer, count in seen.counts.items():
+        for writer in range(WRITERS):  # also one whose only write was not acknowledged
+            count = seen.counts.get(writer, 0)
             found = int(store.get("count", f"{writer}") or b"0")
             # Each writer has one write under way at most when it is killed.
             if not count <= found <= count + 1:

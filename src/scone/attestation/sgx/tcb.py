@@ -59,7 +59,6 @@ class TcbInfo:
 
     fmspc: bytes
     pceid: bytes
-    evaluation_number: int
     levels: tuple[TcbLevel, ...]  # highest first
     window: Window
 
@@ -85,7 +84,6 @@ class TcbInfo:
         return cls(
             fmspc=hex_of(value, "fmspc", place, 6),
             pceid=hex_of(value, "pceId", place, 2),
-            evaluation_number=int_of(value, "tcbEvaluationDataNumber", place, 2**31),
             levels=tuple(levels),
             window=_window(value, place),
         )
@@ -129,7 +127,6 @@ class QeIdentity:
     attributes_mask: bytes
     mrsigner: bytes
     isvprodid: int
-    evaluation_number: int
     levels: tuple[QeLevel, ...]  # highest first
     window: Window
 
@@ -155,7 +152,6 @@ class QeIdentity:
             attributes_mask=hex_of(value, "attributesMask", place, 16),
             mrsigner=hex_of(value, "mrsigner", place, 32),
             isvprodid=int_of(value, "isvprodid", place, 0xFFFF),
-            evaluation_number=int_of(value, "tcbEvaluationDataNumber", place, 2**31),
             levels=tuple(levels),
             window=_window(value, place),
         )

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from scone.cas.store.base import DatabaseIdentity
 from scone.cas.store.lock import in_use
 from scone.cas.store.records import RecordCodec
 from scone.cas.store.schema import (
@@ -33,20 +32,6 @@ from scone.crypto.secret import SecretBytes
 from scone.errors import StateError
 
 _LOG_HEADER_BYTES: Final = 32  # a log of this size or less holds no commit
-
-
-def database_identity(path: Path) -> DatabaseIdentity:
-    """Which database a file says to be, without its key.
-
-    Raises:
-        StateError: absent or unreadable.
-        IntegrityError: not a database of a CAS.
-    """
-    with contextlib.closing(connect_read_only(path)) as connection:
-        try:
-            return read_identity(path, connection)
-        except sqlite3.Error as error:
-            raise translated(path, error) from error
 
 
 def inspect_database(path: Path, key: SecretBytes) -> Iterator[tuple[str, str, bytes]]:
