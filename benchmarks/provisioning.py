@@ -103,7 +103,10 @@ def las(env, platform):
     import subprocess
 
     process = subprocess.Popen(
-        [str(BIN / "las"), "--simulation"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [str(BIN / "las"), "--simulation"],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         deadline = time.monotonic() + 20

@@ -71,9 +71,9 @@ def _files(folders: Iterable[Path], since: float) -> Iterator[Path]:
             try:
                 status = path.lstat()
                 regular = path.is_file() and not path.is_symlink()
-            except OSError:
+                real = path.resolve()
+            except (OSError, RuntimeError):  # gone, or links that go round
                 continue
-            real = path.resolve()
             if not regular or real in seen or status.st_size > _MAX_FILE_BYTES:
                 continue
             if status.st_mtime >= since:

@@ -24,9 +24,10 @@ def script() -> str:
 
 @pytest.mark.e2e
 def test_the_tour_of_the_readme_works_as_printed():
-    # A short path: a Unix socket's name has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="tour-") as name:
-        run_tour(Path(name))
+        home = Path(name) / ("long-" * 20)  # beyond the 107 bytes of a socket's address
+        home.mkdir()
+        run_tour(home)
 
 
 def run_tour(home):

@@ -125,7 +125,7 @@ class Certificate:
     @property
     def subject(self) -> str:
         """The subject, for messages."""
-        return self.x509.subject.rfc4514_string()
+        return self.x509.subject.rfc4514_string().replace("\\", "")
 
     def require_issued_by(self, issuer: Certificate, what: str) -> None:
         """Name and signature: `issuer` issued this.

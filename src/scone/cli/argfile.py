@@ -56,6 +56,8 @@ def _is_argument_file(argument: str, before: list[str]) -> bool:
 def _read(path: str) -> list[str]:
     from scone.cli.files import read_small
 
+    if not path:
+        raise UsageError("@: expected a file name, found an empty text")
     try:
         text = read_small(path, "argument file", _MAX_BYTES).decode()
     except UnicodeDecodeError as error:

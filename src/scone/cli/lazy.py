@@ -6,10 +6,14 @@ suggestions for mistyped names and the completion of names come from the table a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import click
+
+_NEAR: Final = 0.7
+_SHORT: Final = 3
 
 
 class Entry:
@@ -63,11 +67,8 @@ class LazyGroup(click.Group):
 
     def no_such_command(self, ctx: click.Context, name: str) -> click.UsageError:
         """The error for a name that is not in the table."""
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, self.list_commands(ctx), 3)
-        suggestion = f" Did you mean {' or '.join(repr(found) for found in near)}?" if near else ""
-        return click.UsageError(f"no such command {name!r}.{suggestion}", ctx)
+        near = suggestion(name, self.list_commands(ctx))
+        return click.UsageError(f"no such command {name!r}.{near}", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The listing, from the table."""
@@ -92,9 +93,41 @@ class LazyGroup(click.Group):
         return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
+def suggestion(name: str, among: list[str]) -> str:
+    """The names that a mistyped one may have meant, or the beginning of them, as a question."""
+    from difflib import SequenceMatcher
+
+    def likeness(candidate: str) -> float:
+        meant = candidate.lstrip("-")
+        if len(typed) > 1 and meant.startswith(typed):
+            return 1.0
+        whole = SequenceMatcher(None, typed, meant).ratio()
+        start = SequenceMatcher(None, typed, meant[: len(typed) + 1]).ratio()
+        return max(whole, start if len(typed) > _SHORT else 0.0)
+
+    typed = name.lstrip("-")
+    likely = sorted(((likeness(one), one) for one in among), key=lambda pair: (-pair[0], pair[1]))
+    near = [one for ratio, one in likely if ratio >= _NEAR][:3]
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def _complete_names(
+    group: LazyGroup,
+) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        found: click.Command | None = group
+        for name in ctx.params.get(param.name or "") or ():
+            found = found.get_command(ctx, name) if isinstance(found, click.Group) else None
+        if not isinstance(found, click.Group):
+            return []
+        return [name for name in found.list_commands(ctx) if name.startswith(incomplete)]
+
+    return complete
+
+
 def _help_command(group: LazyGroup) -> click.Command:
     @click.command("help", context_settings={"help_option_names": ["-h", "--help"]})
-    @click.argument("command", nargs=-1)
+    @click.argument("command", nargs=-1, shell_complete=_complete_names(group))
     @click.pass_context
     def command(ctx: click.Context, command: tuple[str, ...]) -> None:
         """Print the help of this group or of one of its commands."""
@@ -106,8 +139,8 @@ def _help_command(group: LazyGroup) -> click.Command:
             inner = found.get_command(ctx, name) if isinstance(found, click.Group) else None
             if inner is None:
                 if isinstance(found, LazyGroup):
-                    raise found.no_such_command(ctx, name)
-                raise click.UsageError(f"no such command {name!r}.", ctx)
+                    raise found.no_such_command(at or ctx, name)
+                raise click.UsageError(f"no such command {name!r}.", at or ctx)
             at = click.Context(inner, info_name=name, parent=at, **inner.context_settings)
             found = inner
         if at is None:

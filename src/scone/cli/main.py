@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from io import TextIOWrapper
-from typing import Final
+from typing import Final, TextIO
 
 import click
 
 from scone import __version__
 from scone.cli import output
-from scone.cli.lazy import Entry, LazyGroup
+from scone.cli.lazy import Entry, LazyGroup, suggestion
+from scone.cli.parameters import FileName
 from scone.errors import SconeError
 
 COMMANDS: Final = "scone.cli.commands"
@@ -74,6 +75,7 @@ that option.""",
     "-c",
     "--config",
     metavar="CONFIG",
+    type=FileName(),
     envvar="SCONE_CLI_CONFIG",
     show_envvar=True,
     default="~/.cas/config.json",
@@ -84,6 +86,7 @@ that option.""",
     "-o",
     "output_path",
     metavar="OUTPUT",
+    type=FileName(),
     help="Write the output to this file, as a whole or not at all.",
 )
 @click.option(
@@ -98,8 +101,7 @@ that option.""",
 @click.pass_context
 def scone(ctx: click.Context, config: str, output_path: str | None) -> None:
     """Entry of every command; the commands read the options through the context."""
-    if not config:
-        raise click.UsageError("--config: expected the path of a file.", ctx)
+    del config  # the commands read it through the context
     if output_path is not None:
         ctx.with_resource(output.to_file(output_path))
 
@@ -117,8 +119,13 @@ def main(arguments: list[str] | None = None) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         output.message(error.format_message())
         return output.EXIT_USAGE
+    except click.NoSuchOption as error:
+        output.report([_no_such_option(error)], _usage_hint(error))
+        return output.EXIT_USAGE
     except click.ClickException as error:
-        output.report([error.format_message()], _usage_hint(error))
+        # click lists choices on lines of their own
+        text = error.format_message().replace("\n\t", " ")
+        output.report([text], _usage_hint(error))
         return output.EXIT_USAGE
     except (KeyboardInterrupt, click.Abort):
         output.message("")
@@ -126,6 +133,11 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return output.EXIT_BROKEN_PIPE
+    except OSError as error:
+        if output.of_stdout(error):
+            return _stdout_failed(error)
+        output.report_bug(error)
+        return output.EXIT_BUG
     except Exception as error:  # noqa: BLE001 - the one place that ends a command
         output.report_bug(error)
         return output.EXIT_BUG
@@ -137,17 +149,27 @@ def _run(arguments: list[str]) -> int:
     if any(argument.startswith("@") for argument in arguments):
         arguments = expand(arguments)
     if "_SCONE_COMPLETE" in os.environ:
-        scone.main(arguments, "scone")  # prints completions and exits
+        return _complete(arguments)
     status = _invoke(arguments)
+    stream: TextIO | None = sys.stdout
+    if stream is None:
+        return status
     try:
-        sys.stdout.flush()
+        stream.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        _forget_stdout()
-        output.report([f"standard output: {error.strerror}"])
-        return output.EXIT_FAILED
+        return _stdout_failed(error)
     return status
+
+
+def _complete(arguments: list[str]) -> int:
+    """Print completions; words that lead nowhere complete to nothing, in silence."""
+    try:
+        scone.main(arguments, "scone")  # exits
+    except (click.ClickException, SconeError, LookupError, ValueError):
+        pass
+    return output.EXIT_FAILED
 
 
 def _invoke(arguments: list[str]) -> int:
@@ -163,6 +185,25 @@ def _invoke(arguments: list[str]) -> int:
 def _usage_hint(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     return "" if context is None else f"see {context.command_path} --help"
+
+
+def _no_such_option(error: click.NoSuchOption) -> str:
+    context = error.ctx
+    options = [] if context is None else context.command.get_params(context)
+    names = [
+        name
+        for option in options
+        if isinstance(option, click.Option) and not option.hidden
+        for name in option.opts
+        if name.startswith("--")
+    ]
+    return f"no such option {error.option_name!r}.{suggestion(error.option_name, names)}"
+
+
+def _stdout_failed(error: OSError) -> int:
+    _forget_stdout()
+    output.report([f"standard output: {error.strerror}"])
+    return output.EXIT_FAILED
 
 
 def _forget_stdout() -> None:

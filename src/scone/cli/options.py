@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from scone.cli.parameters import CasName, FileName, WholeNumber
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -23,7 +25,7 @@ def retries_option(function: Function) -> Function:
     return click.option(
         "--retries",
         metavar="COUNT",
-        type=click.IntRange(0, 100),
+        type=WholeNumber(0, 100),
         default=3,
         show_default=True,
         envvar="SCONE_CLI_RETRIES",
@@ -38,6 +40,7 @@ def identity_option(function: Function) -> Function:
         "--identity",
         "identity_path",
         metavar="IDENTITY",
+        type=FileName(),
         help="File with a PEM PKCS#8 private key followed by its X.509 certificate. By default the "
         "identity in the config file is used.",
     )(function)
@@ -50,6 +53,7 @@ def cas_option(function: Function) -> Function:
         "--cas",
         "cas_name",
         metavar="CAS",
+        type=CasName(),
         help="The attested CAS to use; by default the default CAS.",
     )(function)
 
@@ -94,7 +98,7 @@ def template_options(function: Function) -> Function:
             "the value from a file or from standard input (less one final newline); VAR=@@… is the "
             "value @@… itself.",
         ),
-        click.argument("file", metavar="FILE"),
+        click.argument("file", metavar="FILE", type=FileName()),
     ):
         function = option(function)
     return function
@@ -121,13 +125,13 @@ def evidence_options(function: Function) -> Function:
             click.option(
                 "--isvprodid",
                 metavar="ISVPRODID",
-                type=click.IntRange(0, 65535),
+                type=WholeNumber(0, 65535),
                 help="Expected product ID.",
             ),
             click.option(
                 "--isvsvn",
                 metavar="ISVSVN",
-                type=click.IntRange(0, 65535),
+                type=WholeNumber(0, 65535),
                 help="Lowest security version that is trusted.",
             ),
             *_tcb_options(),
@@ -142,6 +146,7 @@ def evidence_options(function: Function) -> Function:
                 "--only_for_testing-simulation",
                 "simulation_path",
                 metavar="ROOT.pem",
+                type=FileName(),
                 help="Also trust evidence of the simulated platform with this root certificate. "
                 "Anybody on its machine can forge it!",
             ),

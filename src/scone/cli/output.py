@@ -134,6 +134,12 @@ def report_bug(error: BaseException) -> None:
         _to_stderr("".join(traceback.format_list(frames)))
 
 
+def of_stdout(error: OSError) -> bool:
+    """Whether an error came from writing a result, here or where click prints a help text."""
+    module = _last_frame(error.__traceback__).rpartition(":")[0]
+    return module in (__name__, "click.utils")
+
+
 def printable(text: str) -> str:
     """Text from elsewhere, without control characters and of bounded length."""
     shown = errors.printable(text[:_MAX_LINE])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,7 +14,7 @@ from scone.client.trust import State, TrustPolicy
 from scone.crypto.der import pem_to_der
 from scone.errors import MalformedError, UsageError
 
-_PLATFORM: Final = re.compile(r"[A-Za-z0-9_:.-]{1,200}")
+_PLATFORM: Final = re.compile(r"(?i:INTEL_QE_ID):([0-9A-Fa-f]{32})")
 _DATES: Final = (
     (re.compile(r"(?P<y>\d{4})-(?P<m>\d{1,2})-(?P<d>\d{1,2})")),
     (re.compile(r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})")),
@@ -63,9 +64,6 @@ class EvidenceOptions:
         measurements = self.mrenclaves
         if self.mrenclave_argument is not None:
             measurements = (self.mrenclave_argument, *measurements)
-        for platform in self.platforms:
-            if not _PLATFORM.fullmatch(platform):
-                raise UsageError("--platform: expected an ID such as INTEL_QE_ID:<32 hex digits>")
         return CasPolicy(
             mrenclaves=tuple(item.lower() for item in measurements),
             mrsigner=None if self.mrsigner is None else self.mrsigner.lower(),
@@ -77,7 +75,7 @@ class EvidenceOptions:
             allow_debug=self.allow_debug,
             ignore_signer=self.ignore_signer,
             trust_any=self.trust_any,
-            platforms=self.platforms,
+            platforms=platform_ids(self.platforms),
         )
 
     def trust_policy(
@@ -101,6 +99,24 @@ class EvidenceOptions:
             allow_owner_secret_access=allow_owner_secret_access,
             simulation_root=_root(self.simulation_path),
         )
+
+
+def platform_ids(given: Sequence[str]) -> tuple[str, ...]:
+    """The values of `--platform` as evidence spells them.
+
+    Raises:
+        UsageError: no ID of a platform.
+    """
+    found = []
+    for text in given:
+        matched = _PLATFORM.fullmatch(text)
+        if matched is None:
+            raise UsageError(
+                f"--platform: expected INTEL_QE_ID:<32 hex digits>, got {text[:100]!r}",
+                hint="scone cas attest prints it: Platform of attested CAS",
+            )
+        found.append(f"INTEL_QE_ID:{matched[1].lower()}")
+    return tuple(found)
 
 
 def parse_date(text: str) -> datetime:

@@ -27,6 +27,7 @@ class SecretReader:
 
     stdin_user: str = ""
     warned: set[str] = field(default_factory=set)
+    given: dict[str, str] = field(default_factory=dict, repr=False)
 
     def value(self, option: str, given: str) -> SecretBytes:
         """The secret that an option's value stands for.
@@ -71,17 +72,25 @@ class SecretReader:
         Raises:
             UsageError: not of that form, or as `value`.
         """
-        found: dict[str, str] = {}
         for item in given:
             name, equals, value = item.partition("=")
             if not equals or not _NAME.fullmatch(name):
                 # The item may be a secret: it is not repeated.
                 raise UsageError("-e: expected VAR=VALUE, with VAR of letters, digits and _")
             try:
-                found[name] = self.value("-e", value).reveal().decode()
+                text = self.value("-e", value).reveal().decode()
             except UnicodeDecodeError:
                 raise UsageError(f"-e {name}=: expected text in UTF-8") from None
-        return found
+            if self.given.setdefault(name, text) != text:
+                output.warning(f"-e {name}= is given with different values; the last one counts")
+            self.given[name] = text
+        return dict(self.given)
+
+    def warn_unused(self, template: str) -> None:
+        """Tell which variables of `-e` a session file does not use."""
+        for name in self.given:
+            if not re.search(rf"\$(?:{name}(?![A-Za-z0-9_])|\{{{name}\}})", template):
+                output.warning(f"-e {name}= is not used: the session file has no ${name}")
 
 
 def _without_newline(raw: bytes) -> bytes:

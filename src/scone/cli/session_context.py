@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from scone.client.known import KnownCas
     from scone.crypto.identity import Identity
 
+_META: Final = "scone.config_file"
+
 
 def config_file() -> ConfigFile:
     """The state file that this run uses."""
     root = click.get_current_context().find_root()
-    return ConfigFile(root.params["config"], warn=output.warning)
+    found = root.meta.setdefault(_META, ConfigFile(root.params["config"], warn=output.warning))
+    return cast(ConfigFile, found)  # one, so that it warns once
 
 
 def user_identity(path: str | None) -> Identity:
@@ -29,7 +32,7 @@ def user_identity(path: str | None) -> Identity:
         StateError: the CLI's own cannot be read or made.
         MalformedError: the file holds none.
     """
-    return config_file().identity() if path is None else read_identity_file(path)
+    return config_file().identity() if path is None else read_identity_file(path, output.warning)
 
 
 def select(config: Config, name: str | None) -> KnownCas:
@@ -40,6 +43,11 @@ def select(config: Config, name: str | None) -> KnownCas:
         StateError: the state is damaged.
     """
     wanted = config.default_cas if name is None else name
+    if wanted is None and config.names:
+        raise NotFoundError(
+            "there is no default CAS",
+            hint="choose one: scone cas set-default NAME (scone cas list shows the names)",
+        )
     if wanted is None:
         raise NotFoundError("no CAS was attested yet", hint="attest one: scone cas attest ADDRESS")
     known = _find(config, wanted)

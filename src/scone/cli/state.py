@@ -22,12 +22,14 @@ from scone.cli.state_document import (
     ENTRY_TYPES,
     Document,
     damaged,
+    faulty,
     parse,
     remember_in,
 )
 from scone.crypto.identity import Identity, create_identity, read_identity
 from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError, NotFoundError, SconeError, StateError
+from scone.files import followed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,9 +54,9 @@ class Config:
 
     @property
     def default_cas(self) -> str | None:
-        """The name of the CAS that commands use by default."""
+        """The name of the CAS that commands use by default; None where it names no entry."""
         name: str | None = self.document.get("default_cas")
-        return name
+        return name if name in self.document.get("cas_db", {}) else None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,7 +84,7 @@ class Config:
         try:
             _ = known.pin, known.cas_key_hash
         except MalformedError as error:
-            raise damaged(self.path, str(error)) from error
+            raise faulty(self.path, str(error)) from error
         return known
 
     def all(self) -> tuple[KnownCas, ...]:
@@ -95,16 +97,23 @@ class Config:
 
 
 class ConfigFile:
-    """The state file: read it, change it, make the identity on first use."""
+    """The state file: read it, change it, make the identity on first use.
+
+    Raises:
+        StateError: its path leads through another user's link.
+    """
 
     def __init__(
         self, path: str, *, warn: Callable[[str], None], random: Callable[[int], bytes] = os.urandom
     ) -> None:
         # The target of a symbolic link is replaced, not the link.
-        self.path = os.path.realpath(os.path.expanduser(path))  # noqa: PTH111 - pathlib costs 12 ms
+        try:
+            self.path = followed(os.path.expanduser(path))  # noqa: PTH111 - pathlib costs 12 ms
+        except OSError as error:
+            raise _unusable(path, "used", error) from error
         self._warn = warn
         self._random = random
-        self._warned = False
+        self._warned: set[str] = set()
 
     def load(self) -> Config:
         """The state now; an absent file is an empty state.
@@ -164,9 +173,9 @@ class ConfigFile:
         try:
             key = private_key_from_pem(document["session_signing_key"], "session_signing_key")
         except MalformedError as error:
-            raise damaged(self.path, str(error)) from None
+            raise faulty(self.path, str(error)) from None
         if key_type_of(key) != "Ed25519":
-            raise damaged(self.path, "session_signing_key: expected an Ed25519 key")
+            raise faulty(self.path, "session_signing_key: expected an Ed25519 key")
         return key
 
     def remember(self, known: KnownCas) -> Config:
@@ -206,15 +215,26 @@ class ConfigFile:
                 raise _unusable(self.path, "read", error) from error
         if len(raw) > _MAX_BYTES:
             raise damaged(self.path, f"expected at most {_MAX_BYTES} bytes")
-        return parse(raw, self.path)
+        document = parse(raw, self.path)
+        self._warn_of_default(document)
+        return document
 
     def _warn_of_others(self, mode: int) -> None:
-        if mode & _OTHERS and not self._warned:
-            self._warned = True
-            self._warn(
-                f"{self.path} is open to others (mode {stat.S_IMODE(mode):04o}); whoever reads it "
-                f"can act as you. Close it: chmod 600 {self.path}"
+        if mode & _OTHERS:
+            self._warn_once(open_to_others(self.path, mode))
+
+    def _warn_of_default(self, document: Document) -> None:
+        name = document.get("default_cas")
+        if name is not None and name not in document.get("cas_db", {}):
+            self._warn_once(
+                f"config file {self.path}: default_cas: expected a name in cas_db, got {name!r}; "
+                "there is no default CAS until scone cas set-default names one"
             )
+
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            self._warn(text)
 
     def _write(self, raw: bytes) -> None:
         from pathlib import Path
@@ -255,8 +275,16 @@ class ConfigFile:
             os.close(descriptor)
 
 
-def read_identity_file(path: str) -> Identity:
-    """The identity in a file given with `--identity`.
+def open_to_others(path: str, mode: int) -> str:
+    """The warning about a file with a private key that is not its owner's alone."""
+    return (
+        f"{path} is open to others (mode {stat.S_IMODE(mode):04o}); whoever reads it "
+        f"can act as you. Close it: chmod 600 {path}"
+    )
+
+
+def read_identity_file(path: str, warn: Callable[[str], None]) -> Identity:
+    """The identity in a file given with `--identity`; told, if others can read it too.
 
     Raises:
         UsageError: the file cannot be read.
@@ -265,7 +293,14 @@ def read_identity_file(path: str) -> Identity:
     from scone.cli.files import read_small
     from scone.crypto.identity import parse_identity
 
-    return parse_identity(read_small(path, "identity file"), f"identity file {path!r}")
+    identity = parse_identity(read_small(path, "identity file"), f"identity file {path!r}")
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - pathlib costs 12 ms
+    except OSError:
+        return identity  # a pipe that is gone
+    if stat.S_ISREG(mode) and mode & _OTHERS:
+        warn(open_to_others(path, mode))
+    return identity
 
 
 def _set_absent(document: Document, key: str, value: str) -> None:

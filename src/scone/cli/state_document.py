@@ -56,14 +56,14 @@ def remember_in(document: Document, known: KnownCas) -> None:
     entries = document.setdefault("cas_db", {})
     entry = entries.setdefault(known.name, {})
     entry.update({key: getattr(known, key) for key in ENTRY_TYPES})
-    if document.get("default_cas") is None:
+    if document.get("default_cas") not in entries:
         document["default_cas"] = known.name
 
 
 def _check_version(document: Document, path: str) -> None:
     version = document.get("config_version", CONFIG_VERSION)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise damaged(path, f"config_version: expected a number from 1, got {_kind(version)}")
+        raise faulty(path, f"config_version: expected a number from 1, got {_kind(version)}")
     if version > CONFIG_VERSION:
         raise StateError(
             f"config file {path}: a newer version of scone wrote it (config_version {version}, "
@@ -76,31 +76,29 @@ def _check_types(document: Document, path: str) -> None:
     for key in ("default_cas", "identity", "session_signing_key"):
         value = document.get(key)
         if value is not None and not isinstance(value, str):
-            raise damaged(path, f"{key}: expected a string, got {_kind(value)}")
+            told = damaged if key == "identity" else faulty
+            raise told(path, f"{key}: expected a string, got {_kind(value)}")
     entries = document.get("cas_db", {})
     if not isinstance(entries, dict):
-        raise damaged(path, f"cas_db: expected an object, got {_kind(entries)}")
+        raise faulty(path, f"cas_db: expected an object, got {_kind(entries)}")
     for name, entry in entries.items():
         if not isinstance(entry, dict):
-            raise damaged(path, f"cas_db.{name}: expected an object, got {_kind(entry)}")
+            raise faulty(path, f"cas_db.{name}: expected an object, got {_kind(entry)}")
         for key, expected in ENTRY_TYPES.items():
             if key not in entry:
                 if key in ("url", "chain"):
-                    raise damaged(path, f"cas_db.{name}.{key}: expected a string, got nothing")
+                    raise faulty(path, f"cas_db.{name}.{key}: expected a string, got nothing")
                 continue
             # bool is an int to Python, not to us.
             if not isinstance(entry[key], expected) or (
                 expected is int and isinstance(entry[key], bool)
             ):
-                raise damaged(
+                raise faulty(
                     path,
                     f"cas_db.{name}.{key}: expected {_NAMES[expected]}, got {_kind(entry[key])}",
                 )
         if not entry["url"].startswith("https://"):
-            raise damaged(path, f"cas_db.{name}.url: expected an https URL")
-    default = document.get("default_cas")
-    if default is not None and default not in entries:
-        raise damaged(path, f"default_cas: expected a name in cas_db, got {default!r}")
+            raise faulty(path, f"cas_db.{name}.url: expected an https URL")
 
 
 _TEXT_OR_NULL: Final = (str, type(None))
@@ -164,9 +162,18 @@ def _float(text: str) -> float:
 
 
 def damaged(path: str, what: str) -> StateError:
-    """The error for a state file that cannot be used; it is never overwritten."""
+    """The error for a state file that nothing can be read from; it is never overwritten."""
     return StateError(
         f"config file {path}: {what}",
         hint="the file was left as it is. Restore a copy of it, or move it away: then a new identity "
         "is made, which has none of the rights of the old one",
+    )
+
+
+def faulty(path: str, what: str) -> StateError:
+    """The error for one fault in a state file that whoever edits it can mend."""
+    return StateError(
+        f"config file {path}: {what}",
+        hint="the file was left as it is. Correct it there, or restore a copy of it; the entry of a CAS "
+        "may also be removed from cas_db and the CAS attested again",
     )

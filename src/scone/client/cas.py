@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final, Self
 
 from scone.client.answers import (
@@ -25,7 +26,7 @@ from scone.client.answers import (
 from scone.client.known import KnownCas
 from scone.crypto.der import spki_of_certificate
 from scone.crypto.secret import SecretBytes
-from scone.errors import MalformedError, NetworkError, VerificationError
+from scone.errors import MalformedError, NetworkError, UsageError, VerificationError
 from scone.strict_json import JsonObject
 from scone.transport.address import CLIENT_PORT, parse_address
 from scone.transport.client import Connection, Options, connect
@@ -92,6 +93,8 @@ class CasClient:
         self.url = url
         self._open = open_connection
         self._connection: Connection | None = None
+        self.known: KnownCas | None = None
+        """What was attested of it, if anything was."""
 
     @classmethod
     def of(
@@ -103,13 +106,15 @@ class CasClient:
         timeout_s: float = _TIMEOUT_S,
     ) -> Self:
         """A client of an attested CAS; another key than the pinned one gets nothing."""
-        return cls.to(
+        client = cls.to(
             known.url,
             check_peer=lambda chain: check_pin(chain, known),
             identity_pem=identity_pem,
             retries=retries,
             timeout_s=timeout_s,
         )
+        client.known = known
+        return client
 
     @classmethod
     def to(
@@ -158,6 +163,11 @@ class CasClient:
     def attestation(self, nonce: str) -> bytes:
         """The attestation document for a nonce, as bytes: its hash is taken over them."""
         response = self._request("GET", f"/v1/attest?nonce={nonce}")
+        if response.status == HTTPStatus.NOT_FOUND:
+            raise NetworkError(
+                f"'{self.url}' is no client port of a CAS: it answered 404 Not Found to /v1/attest",
+                hint="this may be the port for services (18765); users connect to the client port (8081)",
+            )
         if response.status != 200:
             raise refusal(response, self.url)
         return response.body
@@ -186,6 +196,8 @@ class CasClient:
 
     def read_session(self, name: str, session_hash: str | None = None) -> ReadSession:
         """A session, active or the version with that hash."""
+        if not name:
+            raise UsageError("expected the name of a session, or / for the root, got an empty text")
         path = "/v1/sessions/" + name.strip("/")
         if session_hash is not None:
             path += f"?hash={session_hash}"

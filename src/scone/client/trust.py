@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from scone.attestation.appraise import CasPolicy
+from scone.attestation.appraise.accepted import NotTrustedError
 from scone.attestation.cas_evidence import AcceptedCas, CasDocument, accept_cas
 from scone.attestation.verify import INTEL_SGX_ROOT, Anchor
 from scone.client.cas import DEFAULT_RETRIES, CasClient, another_cas_key
@@ -102,8 +103,8 @@ def attest_cas(
     Raises:
         NetworkError: it cannot be reached or does not answer properly.
         VerificationError: not genuine, not fresh, not this channel, another CAS key.
+            Evidence that cannot be read is not genuine either.
         AppraisalError: genuine, but not what the policy asks for.
-        MalformedError: an answer that is no attestation document.
     """
     clock = clock or Clock()
     nonce = clock.random(16).hex()
@@ -133,7 +134,6 @@ def attest_report(
     Raises:
         VerificationError: as `attest_cas`, but for the channel, which is not seen.
         AppraisalError: as `attest_cas`.
-        MalformedError: no attestation document.
     """
     clock = clock or Clock()
     accepted = _accept(report, policy, nonce, clock)
@@ -191,13 +191,31 @@ def canonical_url(address: str) -> str:
 
 
 def _accept(body: bytes, policy: TrustPolicy, nonce: str | None, clock: Clock) -> AcceptedCas:
-    return accept_cas(
-        CasDocument.parse(body),
-        policy.cas,
-        nonce=nonce,
-        anchors=policy.anchors,
-        now=clock.evidence_time or clock.now(),
-    )
+    try:
+        return accept_cas(
+            CasDocument.parse(body),
+            policy.cas,
+            nonce=nonce,
+            anchors=policy.anchors,
+            now=clock.evidence_time or clock.now(),
+        )
+    except MalformedError as error:
+        # Whatever was offered as evidence and is none: not genuine, like a forged one.
+        refused = VerificationError(error.messages[0], hint=error.hint)
+        refused.messages = error.messages
+        raise refused from error
+    except VerificationError as error:
+        if policy.simulation_root is not None and "--only_for_testing-simulation" in error.hint:
+            error.hint = (
+                "this is evidence of another simulated platform than the one whose root was given; "
+                "the LAS of a CAS prints where its root.pem is"
+            )
+        raise
+    except NotTrustedError as error:
+        options = [clause.remedy for clause in error.clauses if clause.is_option]
+        if options:
+            error.hint = f"the state of the platform is accepted with {' and '.join(options)}"
+        raise
 
 
 def _trusted(

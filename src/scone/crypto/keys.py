@@ -68,10 +68,8 @@ def load_private_key(pkcs8_der: SecretBytes, place: str = "private key") -> Priv
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # Not chained: OpenSSL's reason may quote the input.
         raise MalformedError(place, "a PKCS#8 private key") from None
-    if (
-        isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey)
-        and _refusal(key.public_key()) is None
-    ):
+    if isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey):
+        check_public_key(key.public_key(), place)
         return key
     raise MalformedError(place, ACCEPTED_KEYS, "another type of key")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from scone.errors import StateError
+from scone.tee.las_protocol import reachable
 
 _BACKLOG: Final = 64
 _PROBE_S: Final = 2.0
@@ -25,29 +26,36 @@ def listening(path: Path) -> Iterator[socket.socket]:
         StateError: another LAS serves that path, or it cannot be used.
     """
     try:
-        _private_folder(path.parent)
-        with _locked(path):
-            _remove_stale(path)
-            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-            with listener:
-                before = os.umask(0o177)  # the socket is made with mode 0600, never wider
-                try:
-                    listener.bind(os.fsencode(path))
-                finally:
-                    os.umask(before)
-                ours = path.lstat()
-                listener.listen(_BACKLOG)
-                try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # All that follows goes through one descriptor of the folder that was checked.
+        with reachable(path) as place:
+            _require_private(place.parent, path.parent)
+            with _locked(place, path):
+                _remove_stale(place, path)
+                with _bound(place) as listener:
                     yield listener
-                finally:
-                    _remove_ours(path, ours)
     except OSError as error:
         raise StateError(f"{path}: cannot be used as a socket: {error.strerror}") from error
 
 
-def _private_folder(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = folder.stat()
+@contextlib.contextmanager
+def _bound(place: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as listener:
+        before = os.umask(0o177)  # the socket is made with mode 0600, never wider
+        try:
+            listener.bind(os.fsencode(place))
+        finally:
+            os.umask(before)
+        ours = place.lstat()
+        listener.listen(_BACKLOG)
+        try:
+            yield listener
+        finally:
+            _remove_ours(place, ours)
+
+
+def _require_private(place: Path, folder: Path) -> None:
+    status = place.stat()
     if status.st_uid not in (os.geteuid(), 0) or (
         status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX
     ):
@@ -58,10 +66,10 @@ def _private_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(place: Path, path: Path) -> Iterator[None]:
     """Two that start at the same time: one gets the lock, the other an answer."""
     descriptor = os.open(
-        path.with_name(path.name + ".lock"),
+        place.with_name(place.name + ".lock"),
         os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW,
         0o600,
     )
@@ -75,9 +83,9 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _remove_stale(path: Path) -> None:
+def _remove_stale(place: Path, path: Path) -> None:
     try:
-        status = path.lstat()
+        status = place.lstat()
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(status.st_mode):
@@ -85,9 +93,9 @@ def _remove_stale(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_S)
         try:
-            probe.connect(os.fsencode(path))
+            probe.connect(os.fsencode(place))
         except ConnectionRefusedError:
-            path.unlink()  # left behind by a LAS that was killed
+            place.unlink()  # left behind by a LAS that was killed
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -96,11 +104,11 @@ def _remove_stale(path: Path) -> None:
             raise _in_use(path)
 
 
-def _remove_ours(path: Path, ours: os.stat_result) -> None:
+def _remove_ours(place: Path, ours: os.stat_result) -> None:
     with contextlib.suppress(FileNotFoundError):
-        now = path.lstat()
+        now = place.lstat()
         if (now.st_dev, now.st_ino) == (ours.st_dev, ours.st_ino):
-            path.unlink()
+            place.unlink()
 
 
 def _in_use(path: Path) -> StateError:

@@ -1,12 +1,14 @@
 """The command `las`: a local attestation service on a simulated platform.
 
-Exit status: 0 after SIGTERM or SIGINT, 1 for what went wrong, 2 for a wrong command line.
+Exit status: 0 after SIGTERM or SIGINT, 1 for what went wrong, 2 for a wrong command line,
+70 for an error of the program itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
@@ -17,7 +19,7 @@ from typing import Final
 
 from scone import __version__
 from scone.attestation.sgx.tcb import TcbStatus
-from scone.errors import SconeError, StateError, UnsupportedError, told
+from scone.errors import SconeError, StateError, UnsupportedError, places_of, told
 from scone.las.listener import listening
 from scone.las.server import Server
 from scone.tee.hardening import make_undumpable
@@ -44,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SconeError as error:
         sys.stderr.write(told(error) + "\n")
         return 1
+    except Exception as error:  # noqa: BLE001 - ends the program; its message may hold a secret
+        sys.stderr.write(f"Error: internal error: {places_of(error)}\n")
+        return 70
     return 0
 
 
@@ -53,24 +58,25 @@ def _parser() -> argparse.ArgumentParser:
         description="Local attestation service: measures programs on this machine and quotes them.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"las {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"las {__version__}")
     parser.add_argument(
         "--simulation", action="store_true", help="serve a simulated platform (not secure)"
     )
     parser.add_argument(
         "--platform",
-        type=Path,
+        type=_path,
         metavar="DIR",
-        help=f"folder of the simulated platform, made if absent (default {default_directory()})",
+        help="folder of the simulated platform, made if absent (default ~/.cas/simulated-platform)",
     )
     parser.add_argument(
         "--socket",
+        type=_not_empty,
         metavar="PATH",
         help="Unix socket to listen on (default las.sock in the platform's folder)",
     )
     parser.add_argument(
         "--join",
-        type=Path,
+        type=_path,
         metavar="DIR",
         help="make the new platform under the root of this other one",
     )
@@ -88,6 +94,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _not_empty(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got an empty text")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_not_empty(text))
+
+
 def _run(options: argparse.Namespace) -> None:
     if not options.simulation:
         raise UnsupportedError(
@@ -98,9 +114,11 @@ def _run(options: argparse.Namespace) -> None:
     path = (
         default_socket(directory)
         if options.socket is None
-        else socket_path(_absolute(options.socket), "--socket")
+        # A bare name is a path here, as for other options; an address is still refused.
+        else socket_path(
+            options.socket if ":" in options.socket else f"unix:{options.socket}", "--socket"
+        )
     )
-    socket_path(str(path), "--socket")
     platform = _platform(directory, options.join, options.tcb)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -118,14 +136,8 @@ def _run(options: argparse.Namespace) -> None:
     _say("INFO", "stopped")
 
 
-def _absolute(text: str) -> str:
-    """A relative path is one; what looks like a network address is refused as such."""
-    is_address = ":" in text and not text.startswith("unix:")
-    return text if is_address else "unix:" + str(Path(text.removeprefix("unix:")).absolute())
-
-
 def _platform(directory: Path, join: Path | None, tcb: str | None) -> SimulatedPlatform:
-    if not (directory / "platform.json").exists():
+    if not os.path.lexists(directory / "platform.json"):
         return create(directory, join=join, tcb=tcb or TcbStatus.UP_TO_DATE.value)
     platform = load(directory)
     remedy = "name another folder with --platform, or remove this one"
@@ -141,8 +153,13 @@ def _platform(directory: Path, join: Path | None, tcb: str | None) -> SimulatedP
 
 def _say(level: str, text: str) -> None:
     now = datetime.now(UTC)
-    sys.stdout.write(f"{now:%Y-%m-%dT%H:%M:%S.%f}Z {level:>5} {text}\n")
-    sys.stdout.flush()
+    # Not by sys.stdout, which would try again what failed when the program ends.
+    line = f"{now:%Y-%m-%dT%H:%M:%S.%f}Z {level:>5} {text}\n"
+    try:
+        with open(1, "wb", closefd=False) as out:
+            out.write(line.encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise StateError(f"standard output: {error.strerror}") from error
 
 
 if __name__ == "__main__":

@@ -16,13 +16,16 @@ from scone.launcher.console import Console
 from scone.launcher.settings import Settings
 from scone.log_level import DEBUG, WARNING
 from scone.service_config.model import ServiceConfig
-from scone.strict_json import decode, list_of, read_object
+from scone.strict_json import decode, list_of, read_object, text_of
 from scone.tee.hardening import make_undumpable
 from scone.tee.las_client import attest_program
 from scone.tee.las_protocol import default_socket
 from scone.tee.measurement import FileDigest, Measurement, OpenedProgram
+from scone.transport.address import CLIENT_PORT, ENCLAVE_PORT
 
 _MAX_ERROR: Final = 64 * 1024
+_FORBIDDEN: Final = 403
+_NOT_FOUND: Final = 404
 
 
 class CasRefusalError(SconeError):
@@ -48,7 +51,7 @@ def fetch_configuration(
         out.log(DEBUG, "Created TLS context to communicate with CAS")
         exporter = connection.export(SERVICE_EXPORTER_LABEL, 32)
         report_data = service_report_data(exporter, config_id, instance_key, None)
-        quote = _quote(settings, program, measured, report_data, out)
+        quote, lacking = _quote(settings, program, measured, report_data, out)
         request = {
             "config_id": config_id,
             "instance_key": base64.b64encode(instance_key).decode(),
@@ -64,7 +67,7 @@ def fetch_configuration(
             (("content-type", "application/json"),),
         )
     if response.status != 200:
-        raise _refusal(response.status, response.body)
+        raise _refusal(response.status, response.body, lacking)
     out.log(DEBUG, "Successfully attested enclave via CAS")
     config = ServiceConfig.from_json(response.body)
     out.log(DEBUG, "Received configuration from CAS!")
@@ -77,20 +80,20 @@ def _quote(
     measured: Measurement,
     report_data: bytes,
     out: Console,
-) -> bytes | None:
-    """Evidence, or None without a LAS: sessions with attestation mode `none` need none."""
+) -> tuple[bytes | None, UnavailableError | None]:
+    """Evidence, or why there is none: sessions with attestation mode `none` need none."""
     address = settings.las_address or str(default_socket())
     out.log(DEBUG, "Sending Attestation Request to LAS")
     try:
         attested = attest_program(address, program, measured.options, report_data)
     except UnavailableError as error:
         out.log(WARNING, f"{error} - enclave won't be able to attest itself")
-        return None
+        return None, error
     out.log(DEBUG, "Got Quote from LAS")
     _require_same_files(measured.files, attested.files)
     if attested.mrenclave != measured.mrenclave:
         raise AppraisalError("the LAS measured the program under other options")
-    return attested.quote
+    return attested.quote, None
 
 
 def _require_same_files(here: Sequence[FileDigest], there: Sequence[FileDigest]) -> None:
@@ -101,14 +104,24 @@ def _require_same_files(here: Sequence[FileDigest], there: Sequence[FileDigest])
         )
 
 
-def _refusal(status: int, body: bytes) -> CasRefusalError:
+def _refusal(status: int, body: bytes, lacking: UnavailableError | None) -> CasRefusalError:
     """The messages of the CAS; they are not authenticated reasons to lower a guard."""
     try:
         value = read_object(decode(body, "CAS answer", _MAX_ERROR), "CAS answer")
         messages = [text for text in list_of(value, "msg", "CAS answer") if isinstance(text, str)]
+        hint = text_of(value, "hint", "CAS answer") if "hint" in value else ""
     except MalformedError:
-        messages = []
+        messages, hint = [], ""
     first, *rest = messages or [f"HTTP status {status}"]
     error = CasRefusalError(f"CAS sent an attestation/configuration error: {first}")
     error.messages = (*error.messages, *rest)
+    error.hint = hint
+    if lacking is not None and status == _FORBIDDEN:
+        error.messages += (f"no evidence was sent: {lacking}",)
+        error.hint = lacking.hint
+    elif status == _NOT_FOUND and "no such path" in first:
+        error.hint = (
+            f"this may be the CAS's port for users ({CLIENT_PORT} by default); services connect "
+            f"to {ENCLAVE_PORT}: is SCONE_CAS_ADDR right?"
+        )
     return error

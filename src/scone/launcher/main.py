@@ -2,7 +2,8 @@
 
 Exit status: that of the program (a signal that ended it ends the launcher); 134 when it
 could not be attested, configured or set up, as SCONE's abort; 127 no such program; 126 a
-program that is not started; 2 a wrong command line or environment.
+program that is not started; 2 a wrong command line or environment; 70 an error of the
+launcher itself.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from scone import __version__
-from scone.errors import NotFoundError, SconeError
+from scone.errors import NotFoundError, SconeError, places_of
 from scone.launcher.console import Console, write, write_error
 from scone.launcher.settings import Settings
 from scone.log_level import DEBUG, INFO, WARNING
@@ -24,6 +25,7 @@ FAILED: Final = 134  # SIGABRT, as the shell shows it
 NOT_FOUND: Final = 127
 NOT_STARTED: Final = 126
 USAGE: Final = 2
+BUG: Final = 70
 
 _USAGE: Final = """\
 Usage: scone-run PROGRAM [ARGUMENTS]...
@@ -48,14 +50,19 @@ Options (before PROGRAM):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _main(list(sys.argv[1:] if arguments is None else arguments))
+    except Exception as error:  # noqa: BLE001 - ends the program; its message may hold a secret
+        write(f"scone-run: internal error: {places_of(error)}")
+        return BUG
+
+
+def _main(words: list[str]) -> int:
     match words:
         case ["--help" | "-h", *_]:
-            sys.stdout.write(_USAGE)
-            return 0
+            return _print(_USAGE)
         case ["--version" | "-V", *_]:
-            sys.stdout.write(f"scone-run {__version__}\n")
-            return 0
+            return _print(f"scone-run {__version__}\n")
         case ["--", *rest]:
             words = rest
         case [first, *_] if first.startswith("-"):
@@ -79,6 +86,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return NOT_FOUND if isinstance(error, NotFoundError) else NOT_STARTED
 
 
+def _print(text: str) -> int:
+    """Print a result; the exit status. Not by sys.stdout, which would fail again at the end."""
+    try:
+        with open(1, "wb", closefd=False) as out:
+            out.write(text.encode())
+    except OSError as error:
+        write(f"scone-run: standard output: {error.strerror}")
+        return FAILED
+    return 0
+
+
 def _find(name: str) -> str:
     """The program of that name: a path, or a name that PATH leads to.
 
@@ -97,8 +115,7 @@ def _find(name: str) -> str:
 def _run(settings: Settings, program: OpenedProgram, words: Sequence[str]) -> int:
     if settings.print_hash:
         measured = measure_program(program, settings.options)
-        sys.stdout.write(measured.mrenclave.hex() + "\n")
-        return 0
+        return _print(measured.mrenclave.hex() + "\n")
     out = Console(settings.log_level)
     if settings.print_version:
         _print_version(settings, program)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
-from scone.errors import AppraisalError, SconeError, UsageError
+from scone.errors import AppraisalError, SconeError, UsageError, places_of
 from scone.launcher import kernel
 from scone.launcher.console import Console
 from scone.launcher.injection import Placed, prepare
@@ -138,7 +138,7 @@ def _become(start: _Start, report: int, out: Console) -> NoReturn:
     except OSError as error:
         messages, hint = (f"the program cannot be executed: {error.strerror}",), ""
     except Exception as error:  # noqa: BLE001 - ends the child; its message may hold a secret
-        messages, hint = (f"internal error ({type(error).__name__})",), ""
+        messages, hint = (f"internal error: {places_of(error)}",), ""
     try:
         os.write(report, json.dumps([messages, hint]).encode()[:_MAX_REPORT])
     finally:

@@ -28,6 +28,7 @@ _DT_AUDIT: Final = {0x6FFFFEFB: "DT_DEPAUDIT", 0x6FFFFEFC: "DT_AUDIT"}
 # Programs have 10 to 15 program headers; Linux itself refuses more than 64 KiB of them.
 _MAX_PROGRAM_HEADERS: Final = 256
 _MAX_INTERPRETER: Final = 4096  # PATH_MAX, as fs/binfmt_elf.c has it
+_MAX_OFFSET: Final = 1 << 62  # beyond any file, and beyond what pread takes
 _MAX_DYNAMIC: Final = 1 << 16  # 4096 entries; a program with 250 libraries has about 300
 
 ReadAt = Callable[[int, int], bytes]
@@ -93,6 +94,8 @@ def read_elf(read_at: ReadAt, what: str = "program") -> ElfFile:
         raise MalformedError(f"{what}.phnum", f"1 to {_MAX_PROGRAM_HEADERS}", f"{count}")
     entries = Reader(what, _exactly(read_at, table, count * entry_bytes, f"{what}.phdr"))
     segments = [_segment(entries.sub(f"phdr[{at}]", entry_bytes), word) for at in range(count)]
+    for at, segment in enumerate(segments):
+        _require_whole(read_at, segment, f"{what}.phdr[{at}]")
     interpreter = _single(segments, _PT_INTERP, f"{what}.interp", "interpreter")
     dynamic = _single(segments, _PT_DYNAMIC, f"{what}.dynamic", "dynamic section")
     return ElfFile(
@@ -110,6 +113,20 @@ def _segment(entry: Reader, word: int) -> _Segment:
     address = entry.uint("vaddr", word)
     entry.uint("paddr", word)
     return _Segment(kind, offset, address, entry.uint("filesz", word))
+
+
+def _require_whole(read_at: ReadAt, segment: _Segment, place: str) -> None:
+    """The loader would end by a signal in a file that lacks a part of what it loads."""
+    end = segment.offset + segment.length
+    if segment.kind != _PT_LOAD or segment.length == 0:
+        return
+    if end > _MAX_OFFSET or not read_at(end - 1, 1):
+        raise MalformedError(
+            place,
+            "a segment that ends inside the file",
+            f"one that ends at byte {end}: the file is cut",
+            hint="copy, download or build it again",
+        )
 
 
 def _single(segments: list[_Segment], kind: int, place: str, name: str) -> _Segment | None:
@@ -168,7 +185,7 @@ def _interpreter(read_at: ReadAt, segment: _Segment, place: str) -> str:
 
 
 def _exactly(read_at: ReadAt, offset: int, length: int, place: str) -> bytes:
-    if offset >= 1 << 62:  # beyond any file, and beyond what pread takes
+    if offset >= _MAX_OFFSET:
         raise MalformedError(place, "an offset inside the file", f"{offset}")
     data = read_at(offset, length)
     if len(data) != length:

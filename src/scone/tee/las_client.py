@@ -29,6 +29,7 @@ from scone.tee.las_protocol import (
     error_of,
     files_of,
     options_to_json,
+    reachable,
     receive_frame,
     send_frame,
     socket_path,
@@ -38,7 +39,9 @@ from scone.tee.program_signature import signature_path
 from scone.tee.python_trees import installed_trees
 
 _PLACE: Final = "LAS answer"
-_TIMEOUT_S: Final = 60.0  # a large program on a busy disk
+_TIMEOUT_S: Final = 10.0  # to connect, and for an answer without measuring: milliseconds else
+# The loader's listing has 20 s (`loader`), and 40 s read 4 GiB from a disk with 100 MB/s.
+_MEASURING_S: Final = 60.0
 _CREDENTIALS: Final = struct.Struct("iII")  # process, user and group, unix(7)
 
 
@@ -145,7 +148,7 @@ class LasTee:
             # A process that made itself undumpable is hidden from others, not from itself.
             for name in ("/proc/self/exe", "/proc/self/ns/mnt"):
                 opened.append(os.open(name, os.O_RDONLY | os.O_CLOEXEC))  # noqa: PERF401
-            _call(
+            _measure(
                 connection,
                 {
                     "operation": "measure_python",
@@ -189,7 +192,7 @@ def attest_program(
     namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     try:
         with _connect(path) as connection:
-            measured = _call(
+            measured = _measure(
                 connection,
                 {
                     "operation": "measure_program",
@@ -228,7 +231,8 @@ def _connect(path: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         connection.settimeout(_TIMEOUT_S)
-        connection.connect(os.fsencode(path))
+        with reachable(path) as place:
+            connection.connect(os.fsencode(place))
     except OSError as error:
         connection.close()
         raise UnavailableError(
@@ -259,6 +263,18 @@ def _peer_user(connection: socket.socket) -> int:
     return user
 
 
+def _measure(
+    connection: socket.socket, request: dict[str, object], descriptors: Sequence[int]
+) -> JsonObject:
+    """One request that may take long, of a LAS that has just shown that it answers."""
+    _call(connection, {"operation": "root"})
+    connection.settimeout(_MEASURING_S)
+    try:
+        return _call(connection, request, descriptors)
+    finally:
+        connection.settimeout(_TIMEOUT_S)
+
+
 def _call(
     connection: socket.socket, request: dict[str, object], descriptors: Sequence[int] = ()
 ) -> JsonObject:
@@ -279,5 +295,7 @@ def _quote(answer: JsonObject) -> bytes:
 
 def _unavailable(path: Path, error: SconeError) -> UnavailableError:
     return UnavailableError(
-        f"LAS at {path} does not answer: {error}", hint="is `las --simulation` still running?"
+        f"LAS at {path} does not answer: {error}",
+        hint="end or continue that process if it still runs, or start one with "
+        f"`las --simulation --socket {path}`",
     )

@@ -7,11 +7,12 @@ of one JSON object; descriptors travel with its first byte. Both sides use this 
 from __future__ import annotations
 
 import array
+import contextlib
 import json
 import os
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ from scone.errors import (
     NetworkError,
     NotFoundError,
     SconeError,
+    StateError,
     UnsupportedError,
     UsageError,
     VerificationError,
@@ -47,6 +49,7 @@ MAX_ANSWER_BYTES: Final = 2 * 1024 * 1024  # collateral is 20 to 40 kB
 MAX_DESCRIPTORS: Final = 2
 
 _MAX_PATH: Final = 4096
+_MAX_NAME: Final = 80  # beside /proc/self/fd/N/ in the 107 bytes of sun_path, unix(7)
 _MAX_TREES: Final = 256
 _NUMBER: Final = 1 << 53
 # Errors that a LAS reports and whose constructor takes a message.
@@ -76,8 +79,18 @@ class Frame:
 
 
 def default_directory() -> Path:
-    """The folder of the simulated platform where none is named."""
-    return Path.home() / ".cas" / "simulated-platform"
+    """The folder of the simulated platform where none is named.
+
+    Raises:
+        StateError: nothing says where the user's home is.
+    """
+    try:
+        return Path.home() / ".cas" / "simulated-platform"
+    except RuntimeError as error:
+        raise StateError(
+            f"HOME is not set, and user {os.geteuid()} has no home folder",
+            hint="set HOME; or name the LAS with SCONE_LAS_ADDR, its folder with --platform",
+        ) from error
 
 
 def default_socket(directory: Path | None = None) -> Path:
@@ -86,21 +99,41 @@ def default_socket(directory: Path | None = None) -> Path:
 
 
 def socket_path(address: str, place: str = "SCONE_LAS_ADDR") -> Path:
-    """The socket of a LAS address: `/path` or `unix:/path`.
+    """The socket of a LAS address: a path with a slash, or `unix:` and any path.
 
     Raises:
-        UsageError: a network address, or a path that a socket cannot have.
+        UsageError: a network address, or a name that a socket cannot have.
     """
     path = address.removeprefix("unix:")
-    if not path.startswith("/"):
+    if not path or "://" in path or ("/" not in path and path == address):
         raise UsageError(
             f"{place}: expected the path of a Unix socket, got {address[:200]!r}: simulated "
             "attestation is refused over TCP, where anybody could ask for evidence",
-            hint=f"use the socket that `las --simulation` prints, such as {default_socket()}",
+            hint="use the socket that `las --simulation` prints, such as "
+            "~/.cas/simulated-platform/las.sock",
         )
-    if len(os.fsencode(path)) > 107 or "\0" in path:  # sun_path, unix(7)
-        raise UsageError(f"{place}: expected a path of at most 107 bytes, got {len(path)}")
-    return Path(path)
+    found = Path(path).absolute()
+    size = len(os.fsencode(found.name))
+    if not 1 <= size <= _MAX_NAME or "\0" in path:
+        raise UsageError(
+            f"{place}: expected a path whose last part, the socket's own name, has 1 to "
+            f"{_MAX_NAME} bytes, got {size}: {found.name!r}"
+        )
+    return found
+
+
+@contextlib.contextmanager
+def reachable(path: Path) -> Iterator[Path]:
+    """The same path by the descriptor of its folder, to bind or connect: however long that is.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield Path(f"/proc/self/fd/{folder}", path.name)
+    finally:
+        os.close(folder)
 
 
 def send_frame(

@@ -163,7 +163,7 @@ def _list(
         raise UsageError(f"{program}: cannot run {interpreter}: {error.strerror}") from error
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        reason = lines[-1][:500] if lines else "no reason"
+        reason = lines[-1][:500] if lines else f"no reason, status {done.returncode}"
         missing = _MISSING.search(reason)
         if missing is not None:
             raise _not_found(program, missing["name"])

@@ -7,8 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cli_fake_cas import MRENCLAVE, Cli, FakeCas, Keys, error, now, ok
+from cli_fake_cas import MRENCLAVE, Cli, FakeCas, Keys, error, now, ok, platform
 
+from scone.attestation.appraise import NotTrustedError, appraise_peer
+from scone.attestation.cas_evidence import CasDocument
+from scone.attestation.sgx.tcb import TcbStatus
+from scone.attestation.verify import Anchor, verify
+from scone.crypto.der import pem_to_der
 from scone.tee.simulation import SimulatedPlatform
 from scone.transport.http import Response
 
@@ -135,16 +140,17 @@ def test_evidence_relayed_from_another_cas_is_refused(
 @pytest.mark.parametrize(
     ("answer", "code", "text"),
     [
-        (Response(200, b"not json"), 1, "attestation document: expected JSON"),
-        (Response(200, b"{" * 100_000), 1, "attestation document"),
-        (Response(200, b"[]"), 1, "attestation document: expected a JSON object"),
-        (Response(200, b""), 1, "attestation document"),
+        (Response(200, b"not json"), 4, "attestation document: expected JSON"),
+        (Response(200, b"{" * 100_000), 4, "attestation document"),
+        (Response(200, b"[]"), 4, "attestation document: expected a JSON object"),
+        (Response(200, b""), 4, "attestation document"),
         (Response(302, b"", (("location", "https://elsewhere/"),)), 3, "not followed"),
         (error(500, "failed", "evil \x1b[31m text"), 1, "evil \\x1b[31m text"),
         (Response(500, b"<html>"), 1, "500 Internal Server Error"),
         (error(503, "unavailable", "stopping"), 3, "stopping"),
+        (error(404, "not-found", "no such path"), 3, "connect to the client port (8081)"),
         (Response(200, b"x" * (5 * 1024 * 1024)), 3, "localhost"),
-        (ok({"proof_data": {}, "additional_data": {}}), 1, "proof_data"),
+        (ok({"proof_data": {}, "additional_data": {}}), 4, "proof_data"),
     ],
 )
 def test_hostile_answers_are_refused_and_change_nothing(
@@ -257,7 +263,7 @@ def test_platforms_are_pinned_printed_and_a_change_is_warned_about(
 ) -> None:
     assert entry(state, attested.address)["platform_id"] == machine.platform_id
     simulation = ["--only_for_testing-simulation", str(root_pem)]
-    pinned = ["--platform", "INTEL_QE_ID:" + "00" * 16, "--platform", machine.platform_id]
+    pinned = ["--platform", "INTEL_QE_ID:" + "00" * 16, "--platform", machine.platform_id.upper()]
     assert scone("cas", "attest", attested.address, *simulation, *pinned).code == 0
     other = SimulatedPlatform.generate(machine.vendor, now())
     attested.platform = other
@@ -284,6 +290,99 @@ def test_an_offline_report_is_attested_without_a_connection(
     stale = scone(*arguments, "--verification-time", "2020-01-31")
     assert stale.code == 4
     assert scone("cas", "attest", "x", "--nonce", "ab" * 16).code == 2
+
+
+def test_an_offline_report_without_a_nonce_may_be_old_and_says_so(
+    scone: Cli, cas: FakeCas, root_pem: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.json"
+    report.write_bytes(cas.document("ab" * 16))
+    arguments = ["cas", "attest", "x", "--offline-report", str(report),
+                 "--only_for_testing-simulation", str(root_pem)]  # fmt: skip
+    assert "nothing proves that the report is fresh" in scone(*arguments).err
+    assert "fresh" not in scone(*arguments, "--nonce", "ab" * 16).err
+
+
+@pytest.mark.parametrize("at", [0, 4, 40, 600, 1500, -8])
+def test_a_report_with_one_character_of_its_quote_changed_is_not_genuine(
+    scone: Cli, cas: FakeCas, root_pem: Path, tmp_path: Path, at: int
+) -> None:
+    document = json.loads(cas.document("ab" * 16))
+    quote = list(document["proof_data"]["quote"])
+    quote[at] = "A" if quote[at] != "A" else "B"
+    document["proof_data"]["quote"] = "".join(quote)
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps(document, separators=(",", ":")))
+    result = scone("cas", "attest", "x", "--offline-report", str(report),
+                   "--only_for_testing-simulation", str(root_pem))  # fmt: skip
+    assert (result.code, result.out) == (4, "")
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"no report"])
+def test_a_file_that_is_no_report_is_not_genuine_evidence(
+    scone: Cli, tmp_path: Path, content: bytes
+) -> None:
+    report = tmp_path / "report.json"
+    report.write_bytes(content)
+    result = scone("cas", "attest", "x", "--offline-report", str(report))
+    assert (result.code, result.out) == (4, "")
+    assert "attestation document: expected" in result.err
+
+
+def test_the_options_that_accept_a_platform_are_told_as_a_hint(
+    scone: Cli, cas: FakeCas, root_pem: Path, machine: SimulatedPlatform
+) -> None:
+    cas.platform = SimulatedPlatform.generate(
+        machine.vendor, now(), tcb=TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED
+    )
+    arguments = ["cas", "attest", cas.address, "--only_for_testing-simulation", str(root_pem)]
+    refused = scone(*arguments)
+    assert refused.code == 4
+    assert refused.err.endswith(
+        "Hint: the state of the platform is accepted with -C (--accept-configuration-needed) and "
+        "-G (--accept-group-out-of-date)\n"
+    )
+    assert scone(*arguments, "-G").err.endswith("with -C (--accept-configuration-needed)\n")
+    assert scone(*arguments, "-CG").code == 0
+
+
+def test_another_cas_that_refuses_a_platform_names_no_option_of_this_program(
+    cas: FakeCas, machine: SimulatedPlatform
+) -> None:
+    found = []
+    for one in (machine, SimulatedPlatform.generate(machine.vendor, now(), tcb="OutOfDate")):
+        cas.platform = one
+        document = CasDocument.parse(cas.document(None))
+        root = pem_to_der(one.root_certificate_pem, "CERTIFICATE", "root")
+        anchor = Anchor("simulated", root, simulated=True)
+        found.append(verify(document.quote, document.collateral, [anchor], now()))
+    own, newcomer = found
+    with pytest.raises(NotTrustedError, match="The TCB is outdated") as refused:
+        appraise_peer(newcomer, own)
+    assert "-G" not in " ".join(refused.value.messages) + refused.value.hint
+
+
+def test_the_root_of_another_simulated_platform_is_told_as_such(
+    scone: Cli, cas: FakeCas, tmp_path: Path
+) -> None:
+    path = tmp_path / "other.pem"
+    path.write_text(platform().root_certificate_pem)
+    result = scone("cas", "attest", cas.address, "--only_for_testing-simulation", str(path))
+    assert result.code == 4
+    assert "another simulated platform than the one whose root was given" in result.err
+    assert "--only_for_testing-simulation" not in result.err
+
+
+def test_an_injected_database_key_is_marked_in_the_list(
+    scone: Cli, cas: FakeCas, root_pem: Path
+) -> None:
+    cas.origin = "injected"
+    scone("cas", "attest", cas.address, "--allow-cas-owner-secret-access",
+          "--only_for_testing-simulation", str(root_pem))  # fmt: skip
+    assert scone("cas", "list").out == (
+        f"* {cas.address}: {cas.url} SIMULATED DATABASE KEY INJECTED\n"
+    )
+    assert json.loads(scone("cas", "list", "--json").out)[0]["database_key_origin"] == "injected"
 
 
 def test_json_prints_the_facts(scone: Cli, cas: FakeCas, root_pem: Path) -> None:
@@ -318,6 +417,11 @@ def test_identification_shows_hashes_and_certificates(scone: Cli, attested: Fake
     assert scone("cas", "show-identification", "--session-encryption-key").out == "ab" * 32 + "\n"
     chain = scone("cas", "show-certificate", attested.address).out
     assert chain == scone("cas", "show-identification").out
+    assert json.loads(scone("cas", "show-identification", "-c", "--json").out) == {
+        "name": attested.address,
+        "simulated": True,
+        "cas_key_hash": keys.cas_key_hash,
+    }
     leaf = scone("cas", "show-identification", "-S").out
     assert chain == leaf + scone("cas", "show-identification", "-C").out
 

@@ -133,7 +133,7 @@ def lie_oversized(cas: FakeCas) -> None:
         (lie_nonce, 4),
         (lie_relay, 4),
         (lie_key, 4),
-        (lie_garbage, 1),
+        (lie_garbage, 4),
         (lie_redirect, 3),
         (lie_oversized, 3),
     ],
@@ -171,7 +171,7 @@ def test_a_wrong_token_is_refused_and_not_repeated_in_the_message(
     path = tmp_path / "wrong"
     path.write_text("00112233445566778899aabbccddeeff")
     result = provision(token=f"@{path}")
-    assert result.code == 1
+    assert (result.code, result.out) == (1, "")
     assert "the provisioning token is wrong" in result.err
     assert "00112233" not in result.err + result.out.replace(cas.address, "")
     assert len(posts(cas)) == 1
@@ -331,12 +331,39 @@ def test_the_command_is_named_when_it_is_missing(scone: Cli) -> None:
     assert "missing command: with-attestation or only_for_testing-without-attestation" in result.err
 
 
+@pytest.mark.parametrize("content", ["", "\n \n", "# nothing\n\n  # here\n", "---\n"])
+@pytest.mark.parametrize("suffix", ["toml", "yaml", "json"])
+def test_an_empty_configuration_file_is_a_usage_error(
+    scone: Cli, provision: Provision, cas: FakeCas, tmp_path: Path, content: str, suffix: str
+) -> None:
+    path = tmp_path / f"empty.{suffix}"
+    path.write_text(content)
+    for result in (
+        provision(config_file=str(path)),
+        scone("cas", "update-config", "--config-file", str(path)),
+    ):
+        assert (result.code, result.out) == (2, "")
+        assert "expected at least one key" in result.err
+    assert cas.requests == []
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "json"])
+def test_a_configuration_that_is_empty_on_purpose_is_taken(
+    provision: Provision, tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"empty.{suffix}"
+    path.write_text("{}\n")
+    assert provision(config_file=str(path)).code == 0
+
+
 def test_update_config_sends_the_configuration_to_the_attested_cas(
     scone: Cli, attested: FakeCas, config: Path
 ) -> None:
     result = scone("cas", "update-config", "--config-file", str(config))
     assert (result.code, result.out) == (0, "")
     assert json.loads(attested.requests[0].body)["config"]["api_identity"]["common_name"] == "mycas"
+    as_json = scone("cas", "update-config", "--config-file", str(config), "--json")
+    assert json.loads(as_json.out) == {"url": attested.url, "updated": True}
     attested.override["PUT"] = lambda _: error(403, "forbidden", "only the owner may do this")
     refused = scone("cas", "update-config", "--config-file", str(config))
     assert refused.code == 1

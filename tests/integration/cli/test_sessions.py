@@ -129,6 +129,21 @@ def test_values_come_from_options_before_the_environment(
     assert "visible to all users" in given.err
 
 
+def test_variables_that_are_given_twice_or_not_used_are_warned_about(
+    scone: Cli, second: str
+) -> None:
+    variable = ["-e", f"NGINX_MRENCLAVE={MEASUREMENT}"]
+    fine = scone("session", "check", *variable, *variable, second)
+    assert "Warning: -e " not in fine.err
+    twice = scone("session", "check", "-e", "NGINX_MRENCLAVE=" + "00" * 32, *variable, second)
+    assert MEASUREMENT in twice.out
+    assert "-e NGINX_MRENCLAVE= is given with different values; the last one" in twice.err
+    unused = scone("session", "check", *variable, "-e", "NGINX=s3cr3t", second)
+    assert unused.code == 0
+    assert "-e NGINX= is not used: the session file has no $NGINX\n" in unused.err
+    assert "s3cr3t" not in unused.err
+
+
 @pytest.mark.parametrize("given", ["secret-without-equals", "1X=secret", "=secret", "A-B=secret"])
 def test_a_malformed_variable_is_not_repeated(scone: Cli, first: str, given: str) -> None:
     result = scone("session", "check", "-e", given, first)
@@ -258,6 +273,17 @@ def test_read_of_an_absent_session_fails(scone: Cli, attested: FakeCas) -> None:
     assert scone("session", "read", "a b").code == 2
 
 
+def test_the_root_session_is_read_by_its_name_alone(scone: Cli, attested: FakeCas) -> None:
+    attested.sessions[""] = ("name: /\n", "ab" * 32)
+    found = json.loads(scone("session", "read", "/", "--json").out)
+    assert found == {"name": "/", "hash": "ab" * 32, "simulated": True, "session": "name: /\n"}
+    attested.requests.clear()
+    for name in ("", "//", "///"):
+        result = scone("session", "read", name)
+        assert (result.code, result.out) == (2, "")
+    assert attested.requests == []
+
+
 def test_another_identity_is_presented_with_identity(
     scone: Cli, attested: FakeCas, first: str, tmp_path: Path
 ) -> None:
@@ -294,7 +320,12 @@ def test_backups_are_registered_listed_and_withdrawn(
     listed = scone("cas", "list-backups")
     assert listed.out.startswith("b1: ")
     assert "ISVSVN 1 UpToDate" in listed.out
-    assert scone("cas", "unregister-backup", "b1").code == 0
+    withdrawn = scone("cas", "unregister-backup", "b1")
+    assert (withdrawn.code, withdrawn.out) == (0, "")
+    assert withdrawn.err.endswith(f"scone cas attest {attested.address}\n")
+    assert "everybody who uses it must attest it again" in withdrawn.err
+    as_json = scone("cas", "unregister-backup", "b1", "--json")
+    assert json.loads(as_json.out) == {"id": "b1", "withdrawn": True}
     assert json.loads(scone("cas", "list-backups", "--json").out) == []
     assert scone("cas", "unregister-backup", "../x").code == 2
 

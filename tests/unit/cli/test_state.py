@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cli_run import Cli
 
-from scone.cli.state import ConfigFile
+from scone.cli.state import ConfigFile, read_identity_file
 from scone.cli.state_document import remember_in
 from scone.client.known import KnownCas
 from scone.crypto.identity import create_identity, parse_identity
@@ -92,6 +92,33 @@ def test_a_change_closes_the_file_again(state: Path) -> None:
     state.chmod(0o666)
     ConfigFile(str(state), warn=lambda _: None).remember(known("a"))
     assert mode(state) == 0o600
+
+
+def test_a_default_that_names_no_entry_is_replaced(state: Path) -> None:
+    warnings: list[str] = []
+    for mend in ("remember", "set_default"):
+        file = ConfigFile(str(state), warn=warnings.append)
+        file.remember(known("a"))
+        document = json.loads(state.read_text())
+        state.write_text(json.dumps(document | {"default_cas": "gone"}))
+        assert file.load().default_cas is None
+        assert (
+            file.remember(known("b")) if mend == "remember" else file.set_default("b")
+        ).default_cas == "b"
+    assert len(warnings) == 2
+    assert "default_cas: expected a name in cas_db, got 'gone'" in warnings[0]
+
+
+def test_an_identity_file_that_others_can_read_is_warned_about(tmp_path: Path) -> None:
+    path = tmp_path / "identity.pem"
+    path.write_bytes(create_identity(os.urandom).pem.reveal())
+    path.chmod(0o600)
+    read_identity_file(str(path), pytest.fail)
+    path.chmod(0o640)
+    warnings: list[str] = []
+    read_identity_file(str(path), warnings.append)
+    assert len(warnings) == 1
+    assert f"chmod 600 {path}" in warnings[0]
 
 
 def test_a_symbolic_link_stays_one(state: Path, tmp_path: Path) -> None:
@@ -202,3 +229,14 @@ def test_config_option_beats_the_environment(scone: Cli, state: Path, tmp_path: 
     second = scone("-c", str(other), "self", "show-key-hash").out
     assert first != second
     assert scone("--config", str(other), "self", "show-key-hash").out == second
+
+
+def test_another_users_link_is_not_followed(state: Path, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make another user's link")
+    config_file(state).identity()
+    link = tmp_path / "link.json"
+    link.symlink_to(state)
+    os.lchown(link, 4321, 4321)
+    with pytest.raises(StateError, match="link"):
+        config_file(link)

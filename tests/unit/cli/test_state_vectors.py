@@ -17,7 +17,11 @@ def test_there_are_vectors_and_each_has_an_expectation() -> None:
     assert {name for name, _ in CASES} == {path.stem for path in VECTORS.glob("*.json")}
 
 
-@pytest.mark.parametrize(("name", "text"), CASES, ids=[name for name, _ in CASES])
+MENDABLE = "default-dangling"  # a warning: see below
+BROKEN = [case for case in CASES if case[0] != MENDABLE]
+
+
+@pytest.mark.parametrize(("name", "text"), BROKEN, ids=[name for name, _ in BROKEN])
 def test_a_broken_state_file_is_refused_and_left_as_it_was(
     scone: Cli, state: Path, name: str, text: str
 ) -> None:
@@ -35,3 +39,27 @@ def test_a_broken_state_file_is_refused_and_left_as_it_was(
     assert "\nHint: " in result.err
     assert "Traceback" not in result.err
     assert state.read_bytes() == before
+
+
+def test_a_default_that_names_no_entry_is_none_and_told_once(scone: Cli, state: Path) -> None:
+    state.parent.mkdir()
+    shutil.copyfile(VECTORS / f"{MENDABLE}.json", state)
+    state.chmod(0o600)
+    result = scone("session", "read", "x")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.count("Warning: ") == 1
+    assert dict(CASES)[MENDABLE] in result.err
+    assert "move it away" not in result.err
+
+
+def test_a_fault_in_one_key_is_to_be_corrected_and_no_reason_for_a_new_identity(
+    scone: Cli, state: Path
+) -> None:
+    state.parent.mkdir()
+    shutil.copyfile(VECTORS / "cas-epoch-text.json", state)
+    state.chmod(0o600)
+    told = scone("cas", "list").err
+    assert "Correct it there" in told
+    assert "new identity" not in told
+    shutil.copyfile(VECTORS / "not-json.json", state)
+    assert "new identity" in scone("cas", "list").err

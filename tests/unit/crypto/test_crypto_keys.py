@@ -5,6 +5,8 @@ import hashlib
 import os
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from scone.crypto.der import to_pem
 from scone.crypto.keys import (
@@ -117,3 +119,11 @@ def test_a_secret_is_not_shown_pickled_or_hashed():
         pickle.dumps(secret)
     with pytest.raises(TypeError):
         hash(secret)
+
+
+def test_an_rsa_key_that_is_too_short_is_named_by_its_size():
+    pem = rsa.generate_private_key(65537, 1024).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with pytest.raises(MalformedError, match="got an RSA key of 1024 bits"):
+        private_key_from_pem(pem.decode())

@@ -120,7 +120,7 @@ def other_key():
     )
 
 
-@pytest.mark.parametrize("der", [b"", b"\x30\x00", other_key()])
+@pytest.mark.parametrize("der", [b"", b"\x30\x00", other_key()], ids=["none", "empty", "public"])
 def test_what_is_no_private_key_is_malformed_without_the_checks_too(der):
     with pytest.raises(MalformedError, match="a PKCS#8 private key"):
         load_unchecked_key(SecretBytes(der))

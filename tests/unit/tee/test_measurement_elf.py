@@ -65,8 +65,8 @@ def elf(
             table_of_tags += struct.pack("<QQ" if wide else "<II", tag, 7)
         size = len(table_of_tags) if dynamic_bytes is None else dynamic_bytes
         entries += segment(2, place, 0x2000 + place, size) * dynamics
-        entries += segment(1, 0, 0x2000 + load[0], place + size + load[1])
-        texts += table_of_tags
+        entries += segment(1, 0, 0x2000 + load[0], place + len(table_of_tags) + load[1])
+        texts += table_of_tags + bytes(max(0, load[1]))
     header = magic + bytes([elf_class or bits // 32, data, 1]) + bytes(9)
     header += struct.pack(
         "<HHI" + ("QQQ" if wide else "III") + "IHHHHHH",
@@ -141,7 +141,7 @@ def test_the_tags_that_load_auditing_libraries_are_named(bits, tags, names):
         (elf(dynamic=()), "program.dynamic: expected 16 to 65536 bytes, got 0"),
         (elf(dynamic=(0,), dynamic_bytes=65537), "expected 16 to 65536 bytes, got 65537"),
         (elf(dynamic=(0,), dynamic_bytes=2**63), "program.dynamic: expected 16 to 65536 bytes"),
-        (elf(dynamic=(0,), dynamic_bytes=4096), "program.dynamic: expected 4096 bytes"),
+        (elf(dynamic=(0,), dynamic_bytes=4096), "program.dynamic: expected a part of one loaded"),
         (elf(dynamic=(0,), dynamics=2), "program.dynamic: expected at most one"),
         (elf(dynamic=(0,), load=(1, 0)), "program.dynamic: expected a part of one loaded"),
         (elf(dynamic=(0,), load=(-1, 1)), "program.dynamic: expected a part of one loaded"),
@@ -153,6 +153,16 @@ def test_what_is_wrong_is_named(data, place):
     with pytest.raises(MalformedError) as error:
         read(data)
     assert place in str(error.value)
+
+
+def test_a_program_without_its_end_is_called_cut():
+    with pytest.raises(MalformedError, match="got one that ends at byte 259: the file is cut"):
+        read(elf(dynamic=(0,))[:-1])
+    with open(os.path.realpath("/bin/true"), "rb") as file:
+        whole = file.read()
+    read(whole)
+    with pytest.raises(MalformedError, match=r"phdr\[\d+\]: expected a segment that ends inside"):
+        read(whole[: len(whole) // 2])
 
 
 @pytest.mark.parametrize("bits", [32, 64])

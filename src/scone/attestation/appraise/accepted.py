@@ -56,14 +56,19 @@ class AcceptedEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One requirement that is not met, and what would accept it (empty: nothing does)."""
+    """One requirement that is not met, and what would accept it (empty: nothing does).
+
+    The text names the remedy unless it is an option of a program: those only that program tells.
+    """
 
     name: str
     text: str
     remedy: str = ""
+    is_option: bool = False
 
     def __str__(self) -> str:
-        return f"{self.text} (accepted with {self.remedy})" if self.remedy else self.text
+        shown = self.remedy and not self.is_option
+        return f"{self.text} (accepted with {self.remedy})" if shown else self.text
 
 
 class NotTrustedError(AppraisalError):
@@ -87,7 +92,7 @@ def tcb_options(verified: VerifiedEvidence, accepted: dict[str, bool]) -> list[C
     if verified.tcb_status is TcbStatus.REVOKED:
         return [revoked()]
     return [
-        Clause(category, problem(category, verified), _OPTIONS[category])
+        Clause(category, problem(category, verified), _OPTIONS[category], is_option=True)
         for category in sorted(CATEGORIES[verified.tcb_status])
         if not accepted[category]
     ]

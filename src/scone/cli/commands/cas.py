@@ -7,6 +7,7 @@ import click
 from scone.cli import output
 from scone.cli.lazy import Entry, LazyGroup
 from scone.cli.options import SETTINGS, json_option
+from scone.cli.parameters import CasName
 from scone.cli.session_context import config_file, select
 
 _HERE = "scone.cli.commands"
@@ -57,6 +58,7 @@ def list_(as_json: bool) -> None:
                     "default": known.name == config.default_cas,
                     "simulated": known.simulated,
                     "debug": known.debug,
+                    "database_key_origin": known.database_key_origin,
                     "cas_key_hash": known.cas_key_hash,
                     "cas_software_key_hash": known.software_key_hash,
                     "platform_id": known.platform_id,
@@ -73,11 +75,13 @@ def list_(as_json: bool) -> None:
     for known in all_known:
         star = "*" if known.name == config.default_cas else " "
         marks = " SIMULATED" * known.simulated + " DEBUG" * known.debug
+        if known.database_key_origin == "injected":
+            marks += " DATABASE KEY INJECTED"
         output.result(f"{star} {known.name}: {known.url}{marks}")
 
 
 @click.command("set-default", context_settings=SETTINGS)
-@click.argument("cas_name", metavar="CAS")
+@click.argument("cas_name", metavar="CAS", type=CasName())
 def set_default(cas_name: str) -> None:
     """Make an attested CAS the one that commands use without --cas."""
     state = config_file()
@@ -85,7 +89,7 @@ def set_default(cas_name: str) -> None:
 
 
 @click.command("show-certificate", context_settings=SETTINGS)
-@click.argument("cas_name", metavar="[CAS]", required=False)
+@click.argument("cas_name", metavar="[CAS]", required=False, type=CasName())
 @json_option
 def show_certificate(cas_name: str | None, as_json: bool) -> None:
     """Show the certificate chain of an attested CAS: CN=cas-instance, then CN=cas."""
@@ -98,7 +102,7 @@ def show_certificate(cas_name: str | None, as_json: bool) -> None:
 
 
 @click.command("show-identification", context_settings=SETTINGS)
-@click.argument("cas_name", metavar="[CAS]", required=False)
+@click.argument("cas_name", metavar="[CAS]", required=False, type=CasName())
 @click.option("-c", "--cas-key-hash", is_flag=True, help="Hash of the CAS public key.")
 @click.option("-C", "--cas-certificate", is_flag=True, help="CAS certificate in PEM.")
 @click.option(
@@ -130,7 +134,8 @@ def show_identification(cas_name: str | None, as_json: bool, **wanted: bool) -> 
     }
     chosen = [name for name in values if wanted[name]]
     if as_json:
-        output.facts({"name": known.name} | {name: values[name] for name in chosen or values})
+        told = {"name": known.name, "simulated": known.simulated}
+        output.facts(told | {name: values[name] for name in chosen or values})
         return
     for name in chosen or ["certificate_chain"]:
         value = values[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from scone.cli import output
 from scone.cli.files import read_small
 from scone.cli.options import SETTINGS, evidence_options, json_option, retries_option
+from scone.cli.parameters import FileName
 from scone.cli.policy import EvidenceOptions
 from scone.cli.session_context import config_file, tell_dangers
 from scone.cli.state import Config, ConfigFile
@@ -47,6 +49,7 @@ _MAX_REPORT_BYTES = 2 * 1024 * 1024
 @click.option(
     "--offline-report",
     metavar="OFFLINE_REPORT",
+    type=FileName(),
     help="Read the attestation from this file (of /v1/attest), and do not connect.",
 )
 @click.option(
@@ -83,6 +86,8 @@ def attest(
     """
     if nonce is not None and offline_report is None:
         raise UsageError("--nonce is for --offline-report; over the network a new one is made")
+    if nonce is not None and not re.fullmatch("[0-9A-Fa-f]{32}", nonce):
+        raise UsageError(f"--nonce: expected 32 hex digits, got {nonce[:64]!r}")
     options = EvidenceOptions.take(given)
     policy = options.trust_policy(
         cas_key_hash=cas_key_hash,
@@ -120,6 +125,10 @@ def attest(
     else:
         output.result(trustworthy(attested.known))
     tell(attested)
+    if report is not None and nonce is None:
+        output.warning(
+            "without --nonce nothing proves that the report is fresh: the CAS may be another one by now"
+        )
     if cas_key_hash is None:
         output.message(
             "Note: this proves the software of the CAS, not which instance it is. Its CAS key hash is "

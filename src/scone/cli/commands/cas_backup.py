@@ -113,6 +113,7 @@ def list_backups(
 @click.command("unregister-backup", context_settings=SETTINGS)
 @click.argument("backup_id", metavar="ID")
 @network_options
+@json_option
 def unregister_backup(
     *,
     backup_id: str,
@@ -120,8 +121,12 @@ def unregister_backup(
     identity_path: str | None,
     retries: int,
     unattested: bool,
+    as_json: bool,
 ) -> None:
-    """Withdraw a registration; the database gets a new key. ID is as list-backups shows it."""
+    """Withdraw a registration. ID is as list-backups shows it.
+
+    The database and the software of the CAS get new keys: everybody who uses it attests it again.
+    """
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", backup_id):
         raise UsageError("ID: expected one as scone cas list-backups shows it")
     with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
@@ -129,7 +134,14 @@ def unregister_backup(
             client.unregister_backup(backup_id)
         except SconeError as error:
             raise error.within("Withdrawing the backup CAS failed") from error
+        name = client.url if client.known is None else client.known.name
+    if as_json:
+        output.facts({"id": backup_id, "withdrawn": True})
     output.message("Backup CAS withdrawn")
+    output.message(
+        "The CAS has a new software key now: everybody who uses it must attest it again, this user "
+        f"too: scone cas attest {name}"
+    )
 
 
 def _known(cas_name: str | None) -> KnownCas:
@@ -141,13 +153,14 @@ def _known(cas_name: str | None) -> KnownCas:
 def _peer_policy(primary: KnownCas, key_hash: str | None, given: dict[str, Any]) -> TrustPolicy:
     """As the primary was attested: same signer, product, root; at least its version."""
     from scone.attestation.appraise import CasPolicy
+    from scone.cli.policy import platform_ids
     from scone.client.trust import TrustPolicy
 
     platform = {
         "accept_outdated": given["accept_group_out_of_date"],
         "accept_configuration": given["accept_configuration_needed"],
         "accept_sw_hardening": given["accept_sw_hardening_needed"],
-        "platforms": given["platforms"],
+        "platforms": platform_ids(given["platforms"]),
     }
     software: dict[str, Any] = (
         {"mrenclaves": (primary.mrenclave,), "ignore_signer": True, "allow_debug": True}

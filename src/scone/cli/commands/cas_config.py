@@ -6,6 +6,7 @@ import click
 
 from scone.cli import output
 from scone.cli.options import SETTINGS, json_option, network_options
+from scone.cli.parameters import FileName
 from scone.cli.session_context import open_client
 from scone.errors import SconeError
 
@@ -15,10 +16,12 @@ from scone.errors import SconeError
     "--config-file",
     "config_path",
     metavar="CONFIG_FILE",
+    type=FileName(),
     required=True,
     help="Owner configuration in TOML, JSON or YAML.",
 )
 @network_options
+@json_option
 def update_config(
     *,
     config_path: str,
@@ -26,6 +29,7 @@ def update_config(
     identity_path: str | None,
     retries: int,
     unattested: bool,
+    as_json: bool,
 ) -> None:
     """Update the owner configuration of a CAS; by the identity that provisioned it only."""
     from scone.cli.commands.cas_provision import read_config_file
@@ -37,6 +41,9 @@ def update_config(
             client.update_config(SecretBytes(config.to_json()))
         except SconeError as error:
             raise error.within("Updating the CAS configuration failed") from error
+        url = client.url
+    if as_json:
+        output.facts({"url": url, "updated": True})
     output.message("CAS configuration updated")
 
 

@@ -21,6 +21,7 @@ from scone.cli.options import (
     json_option,
     retries_option,
 )
+from scone.cli.parameters import FileName
 
 _HERE = "scone.cli.commands.cas_provision"
 _ENTRIES = {
@@ -97,6 +98,7 @@ class _Provision(LazyGroup):
     "--config-file",
     "config_path",
     metavar="CONFIG_FILE",
+    type=FileName(),
     required=True,
     help="Owner configuration in TOML, JSON or YAML.",
 )
@@ -142,9 +144,10 @@ def with_attestation(ctx: click.Context, /, **given: Any) -> None:
     claim = _claim(group)
     _banner(claim.config.dcap_subscription_key is not None)
 
+    trusted: list[AttestedCas] = []
+
     def on_trusted(found: AttestedCas) -> None:
-        if not as_json:
-            output.result(trustworthy(found.known))
+        trusted.append(found)
         tell(found)
 
     state = config_file()
@@ -178,6 +181,8 @@ def with_attestation(ctx: click.Context, /, **given: Any) -> None:
             }
         )
     else:
+        # Not before: a failure after the attestation leaves nothing on stdout.
+        output.result(trustworthy(trusted[0].known))
         _done(claimed.cas_key_hash, claimed.software_key_hash)
     if claim.database_key is not None:
         _tell_injected(group["address"], claimed.cas_key_hash)
@@ -230,17 +235,22 @@ def read_config_file(path: str) -> Any:
     """The owner configuration in a file; its warnings are told.
 
     Raises:
-        UsageError: the file cannot be read.
+        UsageError: the file cannot be read, or says nothing.
         DocumentError: it is no owner configuration.
     """
     from scone.cli.files import read_small
-    from scone.errors import MalformedError
+    from scone.errors import MalformedError, UsageError
     from scone.owner_config import read_owner_config
 
     try:
         text = read_small(path, "owner configuration").decode()
     except UnicodeDecodeError:
         raise MalformedError(f"owner configuration {path!r}", "text in UTF-8") from None
+    if all(_says_nothing(line.strip()) for line in text.splitlines()):
+        raise UsageError(
+            f"owner configuration {path!r}: expected at least one key, got an empty file",
+            hint="a configuration that is empty on purpose is {}, in a file that ends in .json or .yaml",
+        )
     kind = _KINDS.get(Path(path).suffix.lower())
     if kind is None:
         kind = "json" if text.lstrip().startswith("{") else "toml"
@@ -248,6 +258,10 @@ def read_config_file(path: str) -> Any:
     for problem in config.warnings:
         output.warning(f"{path}: {problem}")
     return config
+
+
+def _says_nothing(line: str) -> bool:
+    return line in ("", "---", "...") or line.startswith("#")
 
 
 def _claim(group: dict[str, Any]) -> Any:

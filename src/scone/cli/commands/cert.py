@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from scone.cli import output
 from scone.cli.files import read_small
 from scone.cli.lazy import Entry, LazyGroup
 from scone.cli.options import SETTINGS, json_option
+from scone.cli.parameters import FileName
 from scone.crypto.der import pem_blocks, spki_of_certificate
 from scone.crypto.keyhash import key_hash
-from scone.errors import MalformedError
+from scone.errors import MalformedError, UsageError
+
+_MAX_BYTES = 1024 * 1024
 
 _ENTRIES = {
     "show-key-hash": Entry(
@@ -25,13 +30,13 @@ def cert() -> None:
 
 
 @click.command("show-key-hash", context_settings=SETTINGS)
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=FileName())
 @json_option
 def show_key_hash(file: str, as_json: bool) -> None:
-    """Print the hash of the public key of the first certificate in FILE (PEM)."""
-    place = f"certificate file {file!r}"
+    """Print the hash of the public key of the first certificate in FILE (PEM); - reads standard input."""
+    place = "standard input" if file == "-" else f"certificate file {file!r}"
     try:
-        text = read_small(file, "certificate file").decode("ascii")
+        text = _bytes(file).decode("ascii")
     except UnicodeDecodeError:
         raise MalformedError(place, "a certificate in PEM", "bytes that are not ASCII") from None
     found = next((b.der for b in pem_blocks(text, place) if b.label == "CERTIFICATE"), None)
@@ -42,3 +47,12 @@ def show_key_hash(file: str, as_json: bool) -> None:
     except MalformedError as error:
         raise error.within(f"{place}: the certificate cannot be read") from None
     output.facts({"key_hash": value}) if as_json else output.result(value)
+
+
+def _bytes(file: str) -> bytes:
+    if file != "-":
+        return read_small(file, "certificate file", _MAX_BYTES)
+    raw = sys.stdin.buffer.read(_MAX_BYTES + 1)
+    if len(raw) > _MAX_BYTES:
+        raise UsageError(f"standard input: expected at most {_MAX_BYTES} bytes")
+    return raw

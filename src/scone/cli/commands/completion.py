@@ -8,18 +8,21 @@ from scone.cli import output
 from scone.cli.options import SETTINGS
 from scone.errors import StateError
 
+_HELP = """\
+Print the completion script of a shell.
 
-@click.command("completion", context_settings=SETTINGS)
+\b
+bash: source <(scone completion bash)
+zsh:  source <(scone completion zsh)
+fish: scone completion fish | source
+"""
+
+
+@click.command("completion", help=_HELP, context_settings=SETTINGS)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    r"""Print the completion script of a shell.
-
-    \b
-    bash: source <(scone completion bash)
-    zsh:  source <(scone completion zsh)
-    fish: scone completion fish | source
-    """
+    """Print the script; `_HELP` is what users read."""
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)

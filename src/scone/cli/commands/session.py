@@ -264,8 +264,12 @@ def read(
     from scone.cli.session_context import open_client
     from scone.session.names import canonical_name
 
+    if not name:
+        raise UsageError(
+            "NAME: expected the name of a session, or / for the root, got an empty text"
+        )
     try:
-        wanted = canonical_name(name.strip("/") or "/")
+        wanted = name if name == "/" else canonical_name(name.strip("/"))
     except MalformedError as error:
         raise UsageError(str(error), hint=error.hint) from error
     with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
@@ -274,7 +278,10 @@ def read(
         except SconeError as error:
             raise error.within("Reading session failed") from error
     if as_json:
-        output.facts({"name": wanted, "hash": found.hash, "session": found.text})
+        simulated = None if client.known is None else client.known.simulated
+        output.facts(
+            {"name": wanted, "hash": found.hash, "simulated": simulated, "session": found.text}
+        )
     else:
         output.result(found.text)
 
@@ -291,6 +298,7 @@ def _read(
     variables |= secrets.variables(given)
     text = _text(file)
     _refuse_signed(text, file)
+    secrets.warn_unused(text)
     checked = read_session(text, source=file, variables=variables, name=name)
     for problem in checked.warnings:
         output.warning(str(problem))

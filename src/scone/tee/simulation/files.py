@@ -76,7 +76,8 @@ def create(
         if directory.exists() and any(directory.iterdir()):
             raise StateError(
                 f"{directory}: not empty, so no simulated platform is made in it",
-                hint="give another directory, or remove this one",
+                hint="name another folder"
+                + (", or remove this one" if (directory / _PLATFORM).exists() else ""),
             )
         _write_whole(directory, contents)
     except OSError as error:
