@@ -126,13 +126,15 @@ def _run(options: argparse.Namespace) -> None:
     with listening(path) as listener:
         server = Server(listener, platform, lambda: datetime.now(UTC))
         server.start()
-        _say("WARN", _MARK)
-        _say("INFO", f"Intel QE ID: {platform.platform_id.rpartition(':')[2]}")
-        _say("INFO", f"Platform: {platform.platform_id} ({platform.tcb.value})")
-        _say("INFO", f"Root certificate: {directory / 'root.pem'}")
-        _say("INFO", f"Listening on: {path}")
-        stop.wait()
-        server.stop()
+        try:
+            _say("WARN", _MARK)
+            _say("INFO", f"Intel QE ID: {platform.platform_id.rpartition(':')[2]}")
+            _say("INFO", f"Platform: {platform.platform_id} ({platform.tcb.value})")
+            _say("INFO", f"Root certificate: {directory / 'root.pem'}")
+            _say("INFO", f"Listening on: {path}")
+            stop.wait()
+        finally:
+            server.stop()
     _say("INFO", "stopped")
 
 
