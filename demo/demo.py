@@ -200,7 +200,9 @@ def _versions(story: Story) -> None:
     old = story.run("scone session verify --use-env session.yml").strip()
     story.run("sed -i 's/-www/-www -no_ticket/' session.yml")
     new = story.run("scone session update --use-env session.yml").strip()
-    predecessor = story.run("scone session read tls-demo | grep ^predecessor").split()[-1]
+    predecessor = (
+        story.run("scone session read tls-demo | grep ^predecessor").split()[-1].strip('"')
+    )
     if predecessor != old or new == old:
         raise StepFailed("the new version does not name the old hash")
     story.run("scone session create --use-env session.yml", refused="Session already exists")

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import programs
 
 from scone.errors import SconeError
+from scone.session import read_session
 
 TEXT = 'name: s{n}\nversion: "0.3.10"\nsecrets:\n  - {{name: p, kind: ascii, size: {size}}}\n'
 
@@ -100,7 +101,8 @@ def check(cas, owner, acknowledged):
                 count += 1
             _, active = cas.call("GET", f"/v1/sessions/{name}", b"", owner)
             if active["hash"] != hashes[-1]:
-                assert f"predecessor: {hashes[-1]}" in active["session"], name
+                parsed = read_session(active["session"], source=name).session
+                assert parsed.predecessor == hashes[-1], name
                 hashes.append(active["hash"])
     return count
 

@@ -24,7 +24,7 @@ _PLAIN: Final = re.compile(
 _TYPED: Final = re.compile(
     r"~|null|true|false|yes|no|on|off|y|n|[-+]?\.(?:inf|nan)|=|<<"
     r"|[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?(?:e[-+]?[0-9]*)?|[-+]?\.[0-9][0-9_]*(?:e[-+]?[0-9]*)?"
-    r"|[-+]?0[xob][0-9a-f_]*|[-+]?[0-9][0-9_]*(?::[0-9]+)+(?:\.[0-9_]*)?|[0-9]{4}-[0-9]{1,2}-.*",
+    r"|[-+]?0(?:x[0-9a-f_]*|o[0-7_]*|b[01_]*)|[-+]?[0-9][0-9_]*(?::[0-9]+)+(?:\.[0-9_]*)?|[0-9]{4}-[0-9]{1,2}-.*",
     re.IGNORECASE,
 )
 # A line of a block scalar: printable, no blank at its end, nothing that breaks lines.

@@ -215,3 +215,10 @@ def test_a_session_does_not_show_secrets_in_its_repr():
     made = session(text)
     assert "hunter2" in canonical_json(made)
     assert "hunter2" not in repr(made)
+
+
+@pytest.mark.parametrize("begin", ["0b44cf", "0b0012", "1a2b3c", "0f0000"])
+def test_a_hash_that_is_no_number_is_read_without_quotes(begin):
+    predecessor = begin + "f" * 58
+    text = f'name: s\nversion: "0.3.10"\npredecessor: {predecessor}\n'
+    assert f"\npredecessor: {predecessor}\n" in to_yaml(session(text))
