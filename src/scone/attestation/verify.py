@@ -41,6 +41,14 @@ _MAX_PLATFORMS: Final = 1024
 Value = TypeVar("Value")
 
 
+class UntrustedRootError(VerificationError):
+    """The chain ends in a root that is no anchor; `simulated` if it says so of itself."""
+
+    def __init__(self, message: str, *, hint: str = "", simulated: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.simulated = simulated
+
+
 @dataclass(frozen=True, slots=True)
 class Anchor:
     """A root certificate that the caller trusts, and what it stands for."""
@@ -275,14 +283,11 @@ def _anchor_of(root: Certificate, anchors: Sequence[Anchor]) -> Anchor:
             root.require_issued_by(root, "root CA")
             return anchor
     names = ", ".join(anchor.name for anchor in anchors) or "none"
-    hint = ""
-    if "SIMULATED" in root.subject:
-        hint = (
-            "this is simulated evidence, which proves nothing; "
-            "--only_for_testing-simulation ROOT.pem accepts that of one platform"
-        )
-    raise VerificationError(
-        f"root CA: {root.subject} is not a trusted root (trusted: {names})", hint=hint
+    simulated = "SIMULATED" in root.subject
+    raise UntrustedRootError(
+        f"root CA: {root.subject} is not a trusted root (trusted: {names})",
+        hint="this is simulated evidence, which proves nothing" if simulated else "",
+        simulated=simulated,
     )
 
 

@@ -14,12 +14,12 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Final, Literal
 
 from scone.attestation.appraise import CasPolicy
 from scone.attestation.appraise.accepted import NotTrustedError
 from scone.attestation.cas_evidence import AcceptedCas, CasDocument, accept_cas
-from scone.attestation.verify import INTEL_SGX_ROOT, Anchor
+from scone.attestation.verify import INTEL_SGX_ROOT, Anchor, UntrustedRootError
 from scone.client.cas import DEFAULT_RETRIES, CasClient, another_cas_key
 from scone.client.known import KnownCas
 from scone.crypto.der import pem_to_der, spki_of_certificate, to_pem
@@ -28,6 +28,15 @@ from scone.errors import AppraisalError, MalformedError, UsageError, Verificatio
 from scone.transport.address import CLIENT_PORT, parse_address
 
 State = Literal["provisioned", "unprovisioned", "any"]
+
+_SIMULATION: Final = (
+    "this is simulated evidence, which proves nothing; "
+    "--only_for_testing-simulation ROOT.pem accepts that of one platform"
+)
+_OTHER_SIMULATION: Final = (
+    "this is evidence of another simulated platform than the one whose root was given; "
+    "the LAS of a CAS prints where its root.pem is"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +154,8 @@ def check_continuity(
 ) -> tuple[str, ...]:
     """Refuse what went back since it was last seen; tell what else changed.
 
-    The same CAS is the same URL, however a user writes it. A CAS key other than the pinned one is accepted only where the user states it (`-c`).
+    The same CAS is the same URL, however a user writes it. A CAS key other than the pinned one is
+    accepted only where the user states it (`-c`).
 
     Raises:
         VerificationError: another CAS key, a lower epoch or a lower ISVSVN.
@@ -204,12 +214,9 @@ def _accept(body: bytes, policy: TrustPolicy, nonce: str | None, clock: Clock) -
         refused = VerificationError(error.messages[0], hint=error.hint)
         refused.messages = error.messages
         raise refused from error
-    except VerificationError as error:
-        if policy.simulation_root is not None and "--only_for_testing-simulation" in error.hint:
-            error.hint = (
-                "this is evidence of another simulated platform than the one whose root was given; "
-                "the LAS of a CAS prints where its root.pem is"
-            )
+    except UntrustedRootError as error:
+        if error.simulated:
+            error.hint = _OTHER_SIMULATION if policy.simulation_root else _SIMULATION
         raise
     except NotTrustedError as error:
         options = [clause.remedy for clause in error.clauses if clause.is_option]
