@@ -1,11 +1,11 @@
 """Documents that people write (YAML, JSON, TOML) as one kind of tree with positions.
 
 Nothing here knows what a document means: readers of other packages walk the tree,
-collect `Problem`s and report all of them at once.
+collect `Problem`s and report all of them at once. TOML is in `toml_text`, which costs an import
+that sessions do not need.
 """
 
 from scone.documents.json_text import read_json
-from scone.documents.toml_text import read_toml
 from scone.documents.tree import (
     NULL_WORDS,
     DocumentError,
@@ -35,7 +35,6 @@ __all__ = [
     "UnsupportedDocumentError",
     "document_error",
     "read_json",
-    "read_toml",
     "read_yaml",
     "shown",
 ]

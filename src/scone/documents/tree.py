@@ -36,11 +36,17 @@ class Scalar:
     style: Style
     mark: Mark | None
     variables: tuple[str, ...] = ()
+    tag: str = ""
 
     @property
     def is_null(self) -> bool:
         """An unquoted `~`, `null` or nothing at all."""
-        return self.style == "plain" and self.text in NULL_WORDS and not self.variables
+        return (
+            self.style == "plain"
+            and self.text in NULL_WORDS
+            and not self.variables
+            and not self.tag
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class Mapping:
 
     entries: tuple[tuple[Scalar, Node], ...]
     mark: Mark | None
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """YAML 1.1 text as a tree: the plain subset that a configuration needs.
 
-Refused with position: anchors, aliases, tags, merge keys, directives, a second
+Refused with position: anchors, aliases, tags (but those of scalars and mappings that the
+caller names, who then must look where they stand), merge keys, directives, a second
 document, a key that is no scalar, a key given twice. PyYAML's events (libyaml
 where it is there) give syntax and positions; nothing is typed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import yaml
@@ -26,8 +28,10 @@ _STYLES: Final[dict[str | None, Style]] = {
 _LOADER: Final[Any] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
-def read_yaml(text: str, source: str = "document") -> Node:
+def read_yaml(text: str, source: str = "document", *, tags: Collection[str] = ()) -> Node:
     """The one document in a YAML text; an empty text is the null scalar.
+
+    `tags` are the tags, such as `!akv`, that nodes of the tree may carry.
 
     Raises:
         DocumentError: not YAML, or outside the subset; with line and column.
@@ -36,7 +40,8 @@ def read_yaml(text: str, source: str = "document") -> Node:
     text = text.removeprefix("\ufeff")
     try:
         # Only an escape sequence can bring in what `check_text` has not seen.
-        return _build(yaml.parse(text, Loader=_LOADER), source, escapes="\\" in text)
+        events = iter(_LOADER(text).get_event, None)  # None follows the end of the stream
+        return _build(events, source, tags, escapes="\\" in text)
     except yaml.reader.ReaderError as error:
         mark = mark_at(text, min(error.position, len(text)))
         raise fail(source, mark, "expected printable text") from error
@@ -58,10 +63,11 @@ def _tab_at(text: str, line: int, column: int) -> bool:
 class _Open:
     """A mapping or sequence whose end has not come yet."""
 
-    __slots__ = ("is_mapping", "items", "key", "keys", "mark")
+    __slots__ = ("is_mapping", "items", "key", "keys", "mark", "tag")
 
-    def __init__(self, mark: Mark | None, *, is_mapping: bool) -> None:
+    def __init__(self, mark: Mark | None, tag: str, *, is_mapping: bool) -> None:
         self.mark = mark
+        self.tag = tag
         self.is_mapping = is_mapping
         self.items: list[Any] = []
         self.keys: set[str] = set()
@@ -73,14 +79,18 @@ def _mark(event: Any) -> Mark:
     return Mark(at.line + 1, at.column + 1)
 
 
-def _refuse_extras(event: Any, source: str) -> None:
+def _tag(event: Any, source: str, tags: Collection[str]) -> str:
+    """The tag of a node, or nothing; anchors and other tags are refused."""
     if event.anchor is not None:
         raise fail(source, _mark(event), "expected no anchor (&)", "write the value out")
-    if event.tag is not None:
+    if event.tag is None:
+        return ""
+    if event.tag not in tags or type(event) is yaml.SequenceStartEvent:
         raise fail(source, _mark(event), "expected no tag (!)", "quote text that starts with !")
+    return str(event.tag)
 
 
-def _build(events: Iterator[Any], source: str, *, escapes: bool) -> Node:
+def _build(events: Iterator[Any], source: str, tags: Collection[str], *, escapes: bool) -> Node:
     stack: list[_Open] = []
     root: Node | None = None
     node: Node
@@ -89,21 +99,21 @@ def _build(events: Iterator[Any], source: str, *, escapes: bool) -> Node:
         if count > MAX_NODES:
             raise fail(source, _mark(event), f"expected at most {MAX_NODES} values")
         if kind is yaml.ScalarEvent:
-            if event.anchor is not None or event.tag is not None:
-                _refuse_extras(event, source)
             at = event.start_mark
             node = Scalar(event.value, _STYLES[event.style], Mark(at.line + 1, at.column + 1))
+            if event.anchor is not None or event.tag is not None:
+                node = replace(node, tag=_tag(event, source, tags))
             if escapes:
                 check_value(node.text, source, node.mark)
         elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
-            _refuse_extras(event, source)
+            tag = _tag(event, source, tags)
             if len(stack) == MAX_DEPTH:
                 raise fail(source, _mark(event), f"expected at most {MAX_DEPTH} levels")
-            stack.append(_Open(_mark(event), is_mapping=kind is yaml.MappingStartEvent))
+            stack.append(_Open(_mark(event), tag, is_mapping=kind is yaml.MappingStartEvent))
             continue
         elif kind is yaml.MappingEndEvent:
             done = stack.pop()
-            node = Mapping(tuple(done.items), done.mark)
+            node = Mapping(tuple(done.items), done.mark, done.tag)
         elif kind is yaml.SequenceEndEvent:
             done = stack.pop()
             node = Sequence(tuple(done.items), done.mark)

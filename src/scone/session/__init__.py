@@ -9,10 +9,10 @@ from scone.session.canonical import (
     references_creator,
     session_hash,
 )
-from scone.session.differences import differences
 from scone.session.model import Session
 from scone.session.normal_form import to_yaml
-from scone.session.reader import Checked, from_canonical, read_session
+from scone.session.reading.reader import Checked, from_canonical, read_session
+from scone.session.review.differences import differences
 
 __all__ = [
     "Checked",

@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from scone.documents import shown
 from scone.errors import MalformedError
 from scone.session.model import Service
 
+_HOST_ARGUMENT: Final = re.compile(r"@@([1-9][0-9]{0,2}|1000)")
 _SPACE: Final = re.compile(r"[ \t\n\r\v\f]+")
 _WORD: Final = re.compile(r"""(?:[^ \t\n\r\v\f"']+|"[^"]*"|'[^']*')+""")
 _PIECE: Final = re.compile(r"""[^"']+|"[^"]*"|'[^']*'""")
@@ -52,3 +54,15 @@ def arguments(service: Service, version: str) -> tuple[str, ...]:
     if isinstance(service.command, tuple):
         return service.command
     return split(service.command, quotes=version != "0.2")
+
+
+def host_argument(word: str, *, place: str = "command") -> int | None:
+    """Which argument of the host a word `@@N` stands for; None: the word is the session's own.
+
+    Raises:
+        MalformedError: `@@` and a number that is not 1 to 1000 in its shortest form.
+    """
+    found = _HOST_ARGUMENT.fullmatch(word)
+    if found is None and word.startswith("@@") and word[2:].isdigit():
+        raise MalformedError(place, "@@1 to @@1000 without leading zeros", shown(word))
+    return int(found[1]) if found else None

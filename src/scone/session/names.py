@@ -8,9 +8,10 @@ as 128 for a segment and 512 for the whole.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Final
 
-from scone.errors import MalformedError, UnsupportedError
+from scone.errors import MalformedError
 
 MAX_SEGMENT: Final = 128
 MAX_NAME: Final = 512
@@ -57,17 +58,24 @@ def parent_name(name: str) -> str | None:
     return name.rpartition("/")[0] or ROOT
 
 
-def service_reference(text: str) -> tuple[str, str]:
-    """Session name and service name of `NAMESPACE/SESSION/SERVICE` (`SCONE_CONFIG_ID`).
+@dataclass(frozen=True, slots=True)
+class ServiceReference:
+    """What `SCONE_CONFIG_ID` says: a service, and a one-time password if one was given."""
+
+    session: str
+    service: str
+    one_time_password: str | None = field(default=None, repr=False)
+
+
+def service_reference(text: str) -> ServiceReference:
+    """The parts of `NAMESPACE/SESSION/SERVICE[@CODE]` (`SCONE_CONFIG_ID`).
 
     Raises:
-        MalformedError: no session or no service in it.
-        UnsupportedError: a one-time password after `@`.
+        MalformedError: no session or no service in it; the code is not shown.
     """
-    if "@" in text:
-        raise UnsupportedError("a one-time password in SCONE_CONFIG_ID is not supported yet")
-    session, slash, service = text.rpartition("/")
+    name, at, code = text.rpartition("@")
+    session, slash, service = (name if at else text).rpartition("/")
     if not slash or not is_segment(service):
-        raise MalformedError("SCONE_CONFIG_ID", "SESSION/SERVICE")
+        raise MalformedError("SCONE_CONFIG_ID", "SESSION/SERVICE or SESSION/SERVICE@CODE")
     parse_name(session or ROOT, place="SCONE_CONFIG_ID")
-    return session or ROOT, service
+    return ServiceReference(session or ROOT, service, code if at else None)

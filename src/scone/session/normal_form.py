@@ -48,14 +48,22 @@ def _mapping(value: dict[str, Value], indent: str, first: str | None = None) -> 
 
 def _entry(lead: str, item: Value, indent: str, *, key: str) -> Iterator[str]:
     match item:
+        case {"akv": dict() as vault} if key == "store_in":
+            yield f"{lead} !akv\n"
+            yield from _mapping(vault, f"{indent}  ")
+        case dict() | list() if not item:
+            yield f"{lead} {json.dumps(item)}\n"
         case dict():
             yield f"{lead}\n"
             yield from _mapping(item, f"{indent}  ")
         case list():
             yield f"{lead}\n"
             for element in item:
-                if isinstance(element, dict):
+                if isinstance(element, dict) and element:
                     yield from _mapping(element, f"{indent}  ", f"{indent}- ")
+                elif isinstance(element, dict | list):  # only fragments have lists in lists
+                    flow = json.dumps(element, ensure_ascii=False)
+                    yield f"{indent}- {_escape(flow)}\n"
                 else:
                     yield from _scalar(f"{indent}-", element, f"{indent}  ")
         case int() if key == "permission":
@@ -90,5 +98,8 @@ def _word(text: str) -> str:
     """A text on one line, plain where that reads back as the same text everywhere."""
     if _PLAIN.fullmatch(text) and not _TYPED.fullmatch(text):
         return text
-    quoted = json.dumps(text, ensure_ascii=False)
+    return _escape(json.dumps(text, ensure_ascii=False))
+
+
+def _escape(quoted: str) -> str:
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)

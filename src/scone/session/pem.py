@@ -12,11 +12,15 @@ import re
 from typing import Final
 
 from scone.crypto.der import to_pem
+from scone.crypto.keyhash import decode_base58check
 from scone.errors import MalformedError
 
 _BLOCK: Final = re.compile(
     r"-----BEGIN ([A-Z0-9 ]{1,40})-----[ \t\r]*\n([A-Za-z0-9+/=\s]+?)-----END \1-----[ \t\r]*(?:\n|\Z)"
 )
+_OLD_SIGNER_VERSION: Final = 0x0A
+ED25519_SPKI_PREFIX: Final = bytes.fromhex("302a300506032b6570032100")
+P384_SPKI_PREFIX: Final = bytes.fromhex("3076301006072a8648ce3d020106052b81040022036200")
 _MAX_CERTIFICATES: Final = 8  # a leaf and its chain
 
 
@@ -90,3 +94,55 @@ def private_key_text(text: str, *, place: str) -> str:
     if len(keys) != 1:
         raise MalformedError(place, "one private key", f"{len(keys)}")
     return to_pem("PRIVATE KEY", keys[0])
+
+
+def public_key_text(text: str, *, place: str) -> str:
+    """One public key (SubjectPublicKeyInfo), rewritten.
+
+    Raises:
+        MalformedError: not one PUBLIC KEY in PEM, or a key that is not supported.
+    """
+    return to_pem("PUBLIC KEY", _public_key(text, place))
+
+
+def signing_key_text(text: str, *, place: str) -> str:
+    """The public key of a session signer, Ed25519 or P-384, as PEM in one form.
+
+    The older notation (Base58Check of 0x0a and the raw Ed25519 key) is read too.
+
+    Raises:
+        MalformedError: another key, or none.
+    """
+    expected = "a public key (Ed25519 or P-384) in PEM"
+    if not text.lstrip().startswith("-----BEGIN "):
+        try:
+            version, raw = decode_base58check(text.strip(), place=place)
+        except MalformedError as error:
+            raise MalformedError(place, expected) from error
+        if version != _OLD_SIGNER_VERSION:
+            hint = "scone self show-session-signing-key prints the key of a signer"
+            raise MalformedError(place, expected, "the hash of a key", hint=hint)
+        return to_pem("PUBLIC KEY", ED25519_SPKI_PREFIX + raw)
+    der = _public_key(text, place)
+    if not der.startswith((ED25519_SPKI_PREFIX, P384_SPKI_PREFIX)):
+        raise MalformedError(place, expected, "a key of another type")
+    return to_pem("PUBLIC KEY", der)
+
+
+def _public_key(text: str, place: str) -> bytes:
+    keys = _blocks(text, "PUBLIC KEY", place)
+    if len(keys) != 1:
+        raise MalformedError(place, "one public key", f"{len(keys)}")
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_der_public_key,
+    )
+
+    try:
+        key = load_der_public_key(keys[0])
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise MalformedError(place, "a public key of a supported type") from error
+    # Written again, so that one key has one text.
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -72,7 +72,11 @@ def test_a_configuration_loads_a_key_once_and_does_not_test_it_again(loads):
     given = session(
         RSA_KEY,
         *certificates,
-        images=(Image("i", (InjectionFile("/a", content), InjectionFile("/b", content))),),
+        images=(
+            Image(
+                "i", injection_files=(InjectionFile("/a", content), InjectionFile("/b", content))
+            ),
+        ),
         services=(Service("web", image_name="i"),),
         security=Security(mode="none"),
     )
@@ -160,13 +164,13 @@ def test_generated_and_explicit_rsa_keys_are_counted_together_before_any_is_test
     assert True not in loads
 
 
-def test_a_long_rsa_key_counts_as_eight(monkeypatch):
-    monkeypatch.setitem(generate.__globals__, "_LONG_RSA_BITS", 2047)
+def test_an_explicit_rsa_key_counts_by_the_time_that_testing_it_takes(monkeypatch):
+    monkeypatch.setitem(generate.__globals__, "_RSA_BITS", 1024)
     keys = [SecretSpec(f"e{n}", "private-key", value=RSA_PEM) for n in range(5)]
     assert len(made(*keys[:4])) == 4
     with pytest.raises(LimitError, match="at most 32 RSA keys, got 40") as caught:
         made(*keys)
-    assert caught.value.hint == "a key of more than 2047 bits counts as 8"
+    assert "of 4096 as 8" in caught.value.hint
 
 
 def leaves(count, **more):

@@ -4,17 +4,19 @@ Counted are the lines of Python that run and the comparisons of texts, never sec
 """
 
 import datetime as dt
+import difflib
 import os
 import sys
 
 import pytest
 
 from scone.documents import DocumentError, Mapping, Scalar, Sequence, read_yaml
-from scone.session import collect, read_policy, read_session
-from scone.session.access import Requester, allows
-from scone.session.collect import Collector
+from scone.session import read_session
+from scone.session.access import ClientCertificate, judge
 from scone.session.model import Creator, SecretSpec, Session
-from scone.session.reader import session_of
+from scone.session.reading import access as read_access
+from scone.session.reading.collect import Collector
+from scone.session.reading.reader import session_of
 from scone.session.secrets import generate
 
 M = "a5" * 32
@@ -144,7 +146,7 @@ def test_four_times_the_text_is_at_most_six_times_the_work(case, monkeypatch):
         def fullmatch(text):
             return len(text) == 64
 
-    monkeypatch.setattr(read_policy, "_SHA256", AnyHash)  # leaves the counted texts as they are
+    monkeypatch.setattr(read_access, "_SHA256", AnyHash)  # leaves the counted texts as they are
     text = HOSTILE[case]
     small, large = work_of(text(100)), work_of(text(400))
     assert small > 1000
@@ -189,13 +191,13 @@ def test_an_update_looks_each_secret_up_once():
 def compared(monkeypatch):
     """How many words each call of difflib got."""
     sizes = []
-    real = collect.get_close_matches
+    real = difflib.get_close_matches
 
     def counting(word, words, *more):
         sizes.append(len(words))
         return real(word, words, *more)
 
-    monkeypatch.setattr(collect, "get_close_matches", counting)
+    monkeypatch.setattr(difflib, "get_close_matches", counting)
     return sizes
 
 
@@ -235,9 +237,10 @@ def test_the_nearest_of_many_names_is_still_suggested():
 
 def test_a_certificate_in_an_access_policy_is_parsed_once_for_a_request(certificates, monkeypatch):
     parsed = []
-    real = Requester.of_pem
-    monkeypatch.setattr(Requester, "of_pem", lambda pem: parsed.append(pem) or real(pem))
+    real = ClientCertificate.of_pem
+    monkeypatch.setattr(ClientCertificate, "of_pem", lambda pem: parsed.append(pem) or real(pem))
     requester = real(certificates[2])
     entries = ["CREATOR", certificates[0]] * 500
-    assert not allows(entries, requester, Creator(certificates[1]), "0.3")
+    found = judge(entries, requester, creator=Creator(certificates[1]), version="0.3")
+    assert not found.granted
     assert sorted(parsed) == sorted(certificates[:2])

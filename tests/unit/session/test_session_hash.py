@@ -222,3 +222,30 @@ def test_a_hash_that_is_no_number_is_read_without_quotes(begin):
     predecessor = begin + "f" * 58
     text = f'name: s\nversion: "0.3.10"\npredecessor: {predecessor}\n'
     assert f"\npredecessor: {predecessor}\n" in to_yaml(session(text))
+
+
+def test_a_stored_session_is_read_although_a_later_rule_would_refuse_it():
+    text = canonical_json(read_session(SECRET_OF_IMAGE).session)
+    missing = text.replace('"provide_secrets":["x"]', '"provide_secrets":["gone"]')
+    assert from_canonical(missing).images[0].provide_secrets == ("gone",)
+    with pytest.raises(DocumentError):
+        read_session(missing)
+
+
+SECRET_OF_IMAGE = """version: "0.3"
+name: s
+secrets: [{name: x, kind: ascii}]
+images: [{name: i, provide_secrets: [x]}]
+"""
+
+
+@pytest.mark.parametrize("key", ['"\\x7f"', "k" * 257, '""'])
+def test_keys_of_fragments_and_claims_can_be_written_again(key):
+    fragment = f"secrets: [{{name: f, kind: config-fragment, value: {{{key}: x}}}}]\n"
+    claims = (
+        "secrets: [{name: k, kind: private-key, key_type: P-384}, {name: t, kind: jwt, signer: k,"
+        f" alg: ES384, validity: {{for: 1h}}, payload: {{{key}: x}}}}]\n"
+    )
+    for section in (fragment, claims):
+        with pytest.raises(DocumentError, match="printable characters"):
+            read_session(f'version: "0.3"\nname: s\n{section}')

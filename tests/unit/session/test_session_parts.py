@@ -2,12 +2,12 @@
 
 import pytest
 
-from scone.errors import MalformedError, UnsupportedError
+from scone.errors import MalformedError
 from scone.session.command import arguments, split
-from scone.session.durations import parse_duration
 from scone.session.model import Service
 from scone.session.names import canonical_name, parent_name, parse_name, service_reference
 from scone.session.placeholders import Placeholder, expand, find
+from scone.session.reading.durations import parse_duration
 
 
 @pytest.mark.parametrize(
@@ -57,21 +57,27 @@ def test_a_parent_is_the_namespace():
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("s/a", ("s", "a")), ("n/m/s/a", ("n/m/s", "a")), ("/a", ("/", "a"))],
+    [
+        ("s/a", ("s", "a", None)),
+        ("n/m/s/a", ("n/m/s", "a", None)),
+        ("/a", ("/", "a", None)),
+        ("s/a@123456", ("s", "a", "123456")),
+        ("/a@", ("/", "a", "")),
+        ("s/a@1/2", ("s", "a", "1/2")),
+    ],
 )
-def test_a_service_reference_ends_with_the_service(text, expected):
-    assert service_reference(text) == expected
+def test_a_service_reference_ends_with_the_service_and_perhaps_a_code(text, expected):
+    found = service_reference(text)
+    assert (found.session, found.service, found.one_time_password) == expected
+    assert "123456" not in repr(found)
 
 
-@pytest.mark.parametrize("text", ["", "a", "s/", "s/..", "../a", "s//a", "s/a b", "a b/c"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "s/", "s/..", "../a", "s//a", "s/a b", "a b/c", "@", "s@1", "s/a@1@2", "s/@1"]
+)
 def test_other_texts_are_no_service_reference(text):
     with pytest.raises(MalformedError, match="SCONE_CONFIG_ID"):
         service_reference(text)
-
-
-def test_a_one_time_password_is_not_yet_supported():
-    with pytest.raises(UnsupportedError, match="one-time password"):
-        service_reference("s/a@123456")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +108,8 @@ def test_placeholders_are_found_in_text(text, parts):
         "$$SCONE::a|escape(xml)$$",
         "$$SCONE::a:$$",
         "$$SCONE::a:X$$",
-        "$$SCONE::self::software_identity$$",
+        "$$SCONE::self::another$$",
+        "$$SCONE::self::software_identity:hex$$",
         "$$SCONE::a\n$$",
     ],
 )

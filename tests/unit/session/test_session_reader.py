@@ -2,11 +2,13 @@
 
 import pytest
 
-from scone.documents import DocumentError, UnsupportedDocumentError
-from scone.errors import UnsupportedError
+from scone.documents import DocumentError
+from scone.errors import MalformedError
 from scone.session import canonical_json, from_canonical, read_session, to_yaml
-from scone.session.advice import WILDCARD
-from scone.session.fields import SECRET_KINDS, SECTIONS
+from scone.session.model import Creator, Image, InjectionFile, Session, Template
+from scone.session.reading.advice import WILDCARD
+from scone.session.reading.fields import KINDS_OF_0_2_ALONE, SECRET_KINDS
+from scone.session.reading.reader import stored_form
 
 M = "a5" * 32
 BASE = 'version: "0.3"\nname: s\n'
@@ -59,67 +61,6 @@ def test_template_errors_are_told_as_scone_tells_them():
     )
 
 
-def test_a_file_whose_only_problems_are_missing_constructs_is_unsupported():
-    error = problems(BASE + "volumes: [{name: v}]\nsecrets: [{name: x, kind: pgp-key}]\n")
-    assert isinstance(error, UnsupportedDocumentError)
-    assert isinstance(error, UnsupportedError)
-    assert error.code == "unsupported"
-    assert [problem.code for problem in error.problems] == ["unsupported", "unsupported"]
-    assert problems(BASE + "volumes: []\nx: y\n").code == "malformed"
-
-
-LATER_PLACES = {
-    "the session": BASE + "KEY: x\n",
-    "services[]": SERVICE + "  KEY: x\n",
-    "secrets[]": BASE + "secrets:\n- name: x\n  kind: ascii\n  KEY: x\n",
-    "images[]": BASE + "images:\n- name: x\n  KEY: x\n",
-    "access_policy": BASE + "access_policy:\n  KEY: x\n",
-    "access_policy entry": BASE + "access_policy:\n  update:\n  - KEY: x\n",
-    "security": SERVICE + "security:\n  KEY: x\n",
-    "security.attestation": SERVICE + "security:\n  attestation:\n    KEY: x\n",
-}
-
-
-def texts_with_later_fields():
-    for section, fields in SECTIONS.items():
-        for field in fields.values():
-            if field.later:
-                yield LATER_PLACES[section].replace("KEY", field.name.replace("-N", "-2"))
-
-
-LATER = list(texts_with_later_fields())
-
-
-def test_the_table_has_documented_constructs_that_come_later():
-    assert len(LATER) >= 25
-    assert {"volumes", "salt", "namespace_hash", "secret_config"} <= set(SECTIONS["the session"])
-
-
-@pytest.mark.parametrize("text", LATER)
-def test_a_documented_construct_that_is_not_here_is_refused_as_that(text):
-    error = problems(text)
-    assert error.code == "unsupported"
-    assert "not yet supported" in error.messages[1]
-
-
-@pytest.mark.parametrize("value", ["$$SCONE::x$$", '"$$SCONE::x:hex$$"'])
-@pytest.mark.parametrize(
-    "text",
-    [
-        BASE + "access_policy: VALUE\n",
-        BASE + "access_policy: {read: VALUE}\n",
-        SERVICE + "security: VALUE\n",
-        SERVICE + "security: {attestation: VALUE}\n",
-        BASE + "services: [{name: a, attestation: VALUE}]\n",
-        BASE + "services: [{name: a, attestation: {mrenclave: VALUE}}]\n",
-        BASE + "services: [{name: a, attestation: {signer: {mrsigner: VALUE, isvprodid: 1}}}]\n",
-        SERVICE + "  pwd: VALUE\n",
-    ],
-)
-def test_secrets_in_configuration_sections_are_not_yet_supported(text, value):
-    assert problems(text.replace("VALUE", value)).code == "unsupported"
-
-
 @pytest.mark.parametrize(
     ("version", "text", "since"),
     [
@@ -129,7 +70,7 @@ def test_secrets_in_configuration_sections_are_not_yet_supported(text, value):
         ("0.3", "name: /\n", None),
         ("0.3.5", "name: a/b\n", None),
         ("0.2", "name: a/b\n", "0.3.5"),
-        ("0.2", "name: /\n", "0.3.5"),
+        ("0.2", "name: /\n", "0.3.11"),
         ("0.3.4", "name: s\naccess_policy: {create_sessions: ANY}\n", "0.3.5"),
         ("0.3.5", "name: s\naccess_policy: {create_sessions: ANY}\n", None),
         ("0.2", "name: s\nsecrets: [{name: k, kind: private-key}]\n", "0.3"),
@@ -164,7 +105,7 @@ def test_each_kind_of_secret_refuses_the_parameters_of_others():
     }
     checked = 0
     for kind, allowed in SECRET_KINDS.items():
-        for key in every - allowed:
+        for key in every - allowed if kind not in KINDS_OF_0_2_ALONE else ():
             text = BASE + f"secrets: [{{name: x, kind: {kind}, {key}: {samples.get(key, 'y')}}}]\n"
             assert any(
                 p.path == f"secrets[0].{key}" and "has no" in p.message
@@ -186,7 +127,7 @@ def test_the_name_option_replaces_the_name_after_substitution():
 def test_problems_of_one_part_do_not_make_followers():
     error = problems(
         BASE
-        + "secrets:\n- {name: ca, kind: x509-ca, size: 3}\n- {name: j, kind: jwt}\nservices:\n- name: a\n  atestation: x\n  environment: {A: $$SCONE::ca$$, B: $$SCONE::j$$}\n"
+        + "secrets:\n- {name: ca, kind: x509-ca, size: 3}\n- {name: j, kind: jwtt}\nservices:\n- name: a\n  atestation: x\n  environment: {A: $$SCONE::ca$$, B: $$SCONE::j$$}\n"
     )
     assert [problem.path for problem in error.problems] == [
         "secrets[0]",
@@ -376,7 +317,7 @@ def test_a_signer_is_complete_and_within_bounds(signer, message):
         ("name: x, kind: ascii, size: 65537", "1 to 65536"),
         ("name: x, kind: binary, value: ABC", "hex digits"),
         ("name: x, kind: x509", "expected private_key"),
-        ("name: x, kind: x509-ca, private_key: y", "private-key secret"),
+        ("name: x, kind: x509-ca, private_key: y", "of kind private-key"),
         ("name: x, kind: x509, private_key: k, common_name: " + "c" * 65, "64 characters"),
         ("name: x, kind: x509, private_key: k, san: ['ip:300.1.1.1']", "ip:ADDRESS"),
         ("name: x, kind: x509, private_key: k, san: ['a.example']", "dns:NAME"),
@@ -417,7 +358,7 @@ def test_an_issuer_needs_its_private_key_to_sign(certificates):
         ("[{content: x}]", "required"),
         ("[{path: /a, content: {b: c}}]", "a mapping"),
         ("[{path: /a, permission: 0o}]", "octal"),
-        ("[{path: /$$SCONE::x$$}]", "not yet supported"),
+        ("[{path: /$$SCONE::x$$}]", "without placeholder"),
     ],
 )
 def test_injection_files_have_canonical_paths_once(files, message):
@@ -491,6 +432,57 @@ def test_the_largest_sessions_survive_every_form():
     for checked in texts:
         assert from_canonical(canonical_json(checked.session)) == checked.session
         assert read_session(to_yaml(checked.session)).session == checked.session
+
+
+def with_file(content, **more):
+    image = Image("i", injection_files=(InjectionFile("/a", content),))
+    return Session("0.3", "s", images=(image,), **more)
+
+
+@pytest.mark.parametrize(
+    ("session", "expected"),
+    [
+        (with_file("x" * 1024 * 1024), "at most 1048576 bytes in canonical form, its creator"),
+        (with_file("x" * 1_000_000, creator=Creator("c" * 90_000)), "1048576 bytes in canonical"),
+        (with_file("a\n" * 200_000), "at most 1048576 bytes in normal form, its creator"),
+        (
+            Session("0.3", "s", images=tuple(Image(f"i{n}") for n in range(5_000))),
+            "at most 20000 values in normal form, its creator",
+        ),
+        (Session("0.3", ""), "whose canonical form can be read again"),
+        (Session("0.3", "s", security=Template("{}")), "one that would be another session"),
+    ],
+)
+def test_what_could_not_be_read_again_has_no_form_to_be_stored(session, expected):
+    with pytest.raises(MalformedError, match=expected):
+        stored_form(session)
+
+
+def test_the_stored_form_is_the_canonical_one():
+    session = with_file("x" * 1_000_000)
+    assert stored_form(session) == canonical_json(session)
+    assert from_canonical(stored_form(session)) == session
+
+
+ACCESS = 'version: "0.3.10"\nname: s\naccess_policy:\n'
+
+
+def test_a_list_of_an_access_policy_has_a_limit_of_entries():
+    entry = "CREATOR"
+    rule = f"{{require-at-least-1: [{', '.join([entry] * 99)}]}}"  # a hundred with itself
+    for listed, count in (
+        ([entry] * 256, 256),
+        ([entry] * 257, 257),
+        ([rule, rule] + [entry] * 56, 256),
+        ([f"{{require-all: [{rule}, {rule}]}}"] + [entry] * 56, 257),
+    ):
+        text = f"{ACCESS}  read: ANY\n  update: [{', '.join(listed)}]\n"
+        if count <= 256:
+            assert read_session(text).session.access_policy.update
+        else:
+            shown = str(problems(text))
+            assert "access_policy.update: expected at most 256 entries, rules" in shown
+            assert f"got {count}" in shown
 
 
 def test_too_many_values_are_refused_early():

@@ -1,5 +1,6 @@
 """Caches of stored sessions: bounded by bytes, safe for two threads, never older than a renewal."""
 
+import asyncio
 import json
 import threading
 from collections import OrderedDict
@@ -36,7 +37,7 @@ def store(records, count, size):
     """Versions and values with records of a little more than `size` bytes; their hashes."""
     hashes = []
     for number in range(count):
-        image = Image("i", (InjectionFile("/f", str(number % 10) * size),))
+        image = Image("i", injection_files=(InjectionFile("/f", str(number % 10) * size),))
         session = Session(version="0.3", name=f"s{number}", images=(image,))
         found = session_hash(session)
         record = {"document": canonical_json(session), "uploaded_at": "", "uploader": "u"}
@@ -176,3 +177,38 @@ def test_two_threads_read_and_forget_at_the_same_time(records, small):
         thread.join()
     assert wrong == []
     assert len(records.read) > 0
+
+
+@pytest.mark.parametrize("read", ["version", "values"])
+def test_large_records_are_parsed_in_one_thread_and_once(records, read, monkeypatch):
+    sessions = Sessions()
+    small, large = (store(records, 1, size)[0] for size in (KIB, 80 * KIB))
+    threads = []
+
+    def recorded(real):
+        return lambda *args: threads.append(threading.current_thread()) or real(*args)
+
+    monkeypatch.setattr(module, "from_canonical", recorded(module.from_canonical))
+    monkeypatch.setattr(SecretValues, "from_json", recorded(SecretValues.from_json))
+
+    async def fetch(found, times):
+        calls = (getattr(sessions, f"fetch_{read}")(records, found) for _ in range(times))
+        return await asyncio.gather(*calls)
+
+    for found, times in ((small, 1), (large, 5)):
+        assert (
+            asyncio.run(fetch(found, times)) == [getattr(Sessions(), read)(records, found)] * times
+        )
+    sessions.close()
+    here, there = threads[0], threads[2]
+    assert threads == [here, here, there, here]  # the other two are those to compare with
+    assert (here is threading.current_thread(), here is there) == (True, False)
+
+
+def test_the_active_version_is_fetched_by_name(records):
+    (found,) = store(records, 1, KIB)
+    records.content["session", "s0"] = found.encode()
+    sessions = Sessions()
+    assert asyncio.run(sessions.fetch_active(records, "s0")).hash == found
+    assert asyncio.run(sessions.fetch_active(records, "none")) is None
+    assert asyncio.run(sessions.fetch_version(records, "0" * 64)) is None

@@ -5,27 +5,37 @@
 """
 
 from scone.session.secrets.generate import generate, needs_renewal, renew
+from scone.session.secrets.jwt import mint_jwt
 from scone.session.secrets.loading import Loaded
 from scone.session.secrets.render import render
 from scone.session.secrets.values import (
     AsciiValue,
     BinaryValue,
     CertificateValue,
+    FragmentValue,
+    PgpKeyValue,
     PrivateKeyValue,
+    PublicKeyValue,
     SecretValue,
     SecretValues,
+    without_private_key,
 )
 
 __all__ = [
     "AsciiValue",
     "BinaryValue",
     "CertificateValue",
+    "FragmentValue",
     "Loaded",
+    "PgpKeyValue",
     "PrivateKeyValue",
+    "PublicKeyValue",
     "SecretValue",
     "SecretValues",
     "generate",
+    "mint_jwt",
     "needs_renewal",
     "render",
     "renew",
+    "without_private_key",
 ]

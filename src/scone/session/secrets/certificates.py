@@ -1,8 +1,8 @@
 """Certificates that are secrets: explicit, self-signed, or issued inside their session.
 
 Language 0.3: every certificate names its private key and may name an issuer, in any order of
-definition. Language 0.2: one new root per session and version issues all certificates; its key is
-dropped when they are made. No key of the CAS signs here, so no certificate of a session can
+definition; both may be imported. Language 0.2: one new root per session and version issues all
+certificates, and is what a session-ca secret shows; its key is dropped when they are made. No key of the CAS signs here, so no certificate of a session can
 stand for a CAS (docs/formats/certificates.md).
 """
 
@@ -45,7 +45,7 @@ from scone.crypto.secret import SecretBytes
 from scone.errors import LimitError, MalformedError, UsageError
 from scone.session.model import MAX_ISSUERS, MIN_VALID_FOR, SecretSpec, Session
 from scone.session.secrets.loading import Loaded
-from scone.session.secrets.values import CertificateValue
+from scone.session.secrets.values import CertificateValue, PrivateKeyValue, SecretValue
 
 _MAX_COMMON_NAME: Final = 64
 _RENEWED_AFTER: Final = 2 / 3
@@ -55,7 +55,11 @@ def certificates_02(
     session: Session, *, now: dt.datetime, random: Random
 ) -> dict[str, CertificateValue]:
     """All certificates of a session of language 0.2, under a root made for this version."""
-    specs = [spec for spec in session.secrets if spec.kind in {"x509", "x509-ca"}]
+    specs = [
+        spec
+        for spec in session.secrets
+        if spec.kind in {"x509", "x509-ca", "session-ca"} and not spec.is_foreign
+    ]
     if not specs:
         return {}
     root_key = load_private_key(generate_private_key("P-256", random))
@@ -66,6 +70,9 @@ def certificates_02(
     issuer = load_certificate(root)
     values: dict[str, CertificateValue] = {}
     for spec in specs:
+        if spec.kind == "session-ca":
+            values[spec.name] = CertificateValue(root, None)
+            continue
         key = generate_private_key("P-256", random)
         certificate = _issue(
             subject(_short(spec.name)),
@@ -82,15 +89,17 @@ def certificates_02(
 
 def certificates_03(
     session: Session,
-    private_keys: Mapping[str, SecretBytes],
+    values: Mapping[str, SecretValue],
     *,
     kept: Mapping[str, CertificateValue],
     now: dt.datetime,
     random: Random,
 ) -> dict[str, CertificateValue]:
-    """All certificates of a session of language 0.3.
+    """All certificates of a session of language 0.3 that are not imported themselves.
 
-    Those in `kept` are taken as they are, with the chain of today's issuers.
+    `values` holds the private keys, and the imported issuers. Certificates in `kept` are taken as
+    they are, with the chain of today's issuers; where an imported issuer has another key today,
+    with the chain that they had.
 
     Raises:
         UsageError: a reference that cannot be followed, a cycle, an explicit value that does not
@@ -98,7 +107,12 @@ def certificates_03(
         MalformedError: an explicit value that is not a certificate.
         LimitError: more than 8 issuers in a row.
     """
-    specs = {spec.name: spec for spec in session.secrets if spec.kind in {"x509", "x509-ca"}}
+    specs = {
+        spec.name: spec
+        for spec in session.secrets
+        if spec.kind in {"x509", "x509-ca"} and not spec.is_foreign
+    }
+    imported = {spec.name for spec in session.secrets if spec.is_foreign}
     done: dict[str, CertificateValue] = {}
     under_way: list[str] = []
     loaded = Loaded()
@@ -113,7 +127,9 @@ def certificates_03(
             raise LimitError(f"secret {spec.name}: expected at most {MAX_ISSUERS} issuers in a row")
         under_way.append(spec.name)
         issuer = None
-        if spec.issuer is not None:
+        if spec.issuer in imported:
+            issuer = _imported_issuer(spec, values.get(spec.issuer or ""), loaded)
+        elif spec.issuer is not None:
             found = specs.get(spec.issuer)
             if found is None or found.kind != "x509-ca":
                 raise UsageError(
@@ -121,12 +137,16 @@ def certificates_03(
                     f"got {spec.issuer!r}"
                 )
             issuer = resolve(found)
-        key = _referenced_key(spec, private_keys)
+        key = _referenced_key(spec, values)
         chain = () if issuer is None else (issuer.certificate, *issuer.chain)
         if spec.value is not None:
             value = _explicit(spec, spec.value, key, issuer, loaded)
         elif spec.name in kept:
             old = kept[spec.name]
+            if spec.issuer in imported and issuer is not None:
+                certificate = loaded.certificate(old.certificate)
+                if not _issued_by(certificate, loaded.certificate(issuer.certificate)):
+                    chain = old.chain
             value = CertificateValue(old.certificate, old.private_key, chain, old.renew_at)
         else:
             value = _generated(spec, key, issuer, loaded, now=now, random=random)
@@ -139,15 +159,27 @@ def certificates_03(
     return done
 
 
-def _referenced_key(spec: SecretSpec, keys: Mapping[str, SecretBytes]) -> SecretBytes | None:
+def _imported_issuer(
+    spec: SecretSpec, value: SecretValue | None, loaded: Loaded
+) -> CertificateValue:
+    if not isinstance(value, CertificateValue) or not is_ca(loaded.certificate(value.certificate)):
+        raise UsageError(
+            f"secret {spec.name}: expected the certificate of an authority (CA:TRUE) as issuer, "
+            f"the imported secret {spec.issuer!r} is none"
+        )
+    return value
+
+
+def _referenced_key(spec: SecretSpec, values: Mapping[str, SecretValue]) -> SecretBytes | None:
     if spec.private_key is None:
         return None
-    if spec.private_key not in keys:
+    value = values.get(spec.private_key)
+    if not isinstance(value, PrivateKeyValue):
         raise UsageError(
             f"secret {spec.name}: expected the name of a private-key secret as private_key, "
             f"got {spec.private_key!r}"
         )
-    return keys[spec.private_key]
+    return value.pkcs8
 
 
 def _explicit(
@@ -209,7 +241,8 @@ def _generated(
     if issuer is not None:
         if issuer.private_key is None:
             raise UsageError(
-                f"secret {spec.name}: the issuer {spec.issuer!r} has no private_key to sign with"
+                f"secret {spec.name}: the issuer {spec.issuer!r} has no private_key to sign with",
+                hint="an imported certificate brings its key only if the key is exported as well",
             )
         signer = loaded.key(issuer.private_key)
         issuer_certificate = loaded.certificate(issuer.certificate)

@@ -1,48 +1,71 @@
 """Values for the secrets of a session: explicit, kept from the version before, or new.
 
-Kept on an update ("Secret Migration"): generated ascii and binary values of the same size, and
-private keys of the same type where both versions say `migrate: true`; certificates never. A value
-that was explicit never becomes a generated one. The language versions may differ.
+Kept on an update ("Secret Migration"): generated ascii and binary values of the same size,
+OpenPGP keys, and private keys of the same type where both versions say `migrate: true`;
+certificates never. A value that was explicit or came from elsewhere never becomes a generated
+one. The language versions may differ. What is imported has no value here, and tokens are made
+where they are handed out; what needs imported keys and issuers gets them as `foreign`.
 """
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 from collections.abc import Mapping
 from secrets import token_bytes
+from types import MappingProxyType
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from scone.crypto.der import pem_to_der
-from scone.crypto.keys import Random, generate_private_key, private_key_from_pem
+from scone.crypto.keys import (
+    Random,
+    generate_private_key,
+    load_public_key,
+    private_key_from_pem,
+    spki_of_public_key,
+)
+from scone.crypto.pgp import generate_pgp_key
 from scone.crypto.secret import SecretBytes
 from scone.errors import IntegrityError, LimitError, MalformedError, UsageError
 from scone.session.model import MAX_GENERATED, MAX_SECRET_SIZE, SecretSpec, Session
 from scone.session.secrets.certificates import certificates_02, certificates_03
-from scone.session.secrets.loading import load_unchecked_key
+from scone.session.secrets.jwt import jwt_signing_key
+from scone.session.secrets.loading import Loaded, load_unchecked_key
+from scone.session.secrets.migration import why_made_again
 from scone.session.secrets.values import (
     MAX_STORED,
     AsciiValue,
     BinaryValue,
     CertificateValue,
+    FragmentValue,
+    PgpKeyValue,
     PrivateKeyValue,
+    PublicKeyValue,
     SecretValue,
     SecretValues,
 )
 
 _MAX_RSA_KEYS: Final = 32  # a tenth of a second and more of the CAS for each
 _MAX_RSA_SIGNATURES: Final = 32  # made again at each renewal
-# Testing the primes of an explicit key takes 0.4 s for 4096 bits, eight times that for 8192.
-_LONG_RSA_BITS: Final = 4096
-_WEIGHT_OF_LONG_KEYS: Final = 8
+# Testing the primes of an explicit key takes a tenth of a second for so many bits, and grows with
+# the third power: all that one session may ask for takes some three seconds of a thread.
+_RSA_BITS: Final = 2048
 # Printable ASCII without the space: the language's page allows any, and a space at an end is
 # lost in too many configuration files.
 _FIRST, _LAST = 0x21, 0x7E
-_KINDS: Final = {
+_MAX_PGP_KEYS: Final = 256  # a third of a millisecond for each
+_MAX_TOKENS: Final = 64  # signed again at every start of a service
+_USER_ID_SIZE: Final = 16
+# A key must not come from the future where it is used: machines' clocks differ.
+_PGP_BACKDATED: Final = dt.timedelta(days=1)
+_KINDS: Final[Mapping[str | None, type]] = {
     "ascii": AsciiValue,
     "binary": BinaryValue,
     "private-key": PrivateKeyValue,
+    "pgp-key": PgpKeyValue,
+    "config-fragment": FragmentValue,
 }
 
 
@@ -52,29 +75,36 @@ def generate(
     previous: tuple[Session, SecretValues] | None,
     now: dt.datetime,
     random: Random = token_bytes,
+    foreign: Mapping[str, SecretValue] = MappingProxyType({}),
 ) -> SecretValues:
     """The values of a new version of a session; `previous` is the version that it replaces.
+
+    `foreign` holds the values of imported private keys and issuers that others refer to.
 
     Raises:
         UsageError: secrets whose references or parameters do not fit together.
         MalformedError: an explicit value that is not of its kind.
         LimitError: a generated value of more than 65536 bytes, or 1 MiB together; more than 32
-            RSA keys, or certificates signed by them; more than 8 issuers in a row; more than
-            8 MiB in stored form.
+            RSA keys, or certificates signed by them; more than 256 OpenPGP keys or 64 tokens;
+            more than 8 issuers in a row; more than 8 MiB in stored form.
         IntegrityError: stored values of the previous version that do not fit its description.
     """
     _limit_sizes(session)
-    _limit_rsa(session)
+    _limit_counts(session)
+    _limit_rsa(session, foreign)
     before = None if previous is None else _Before(previous)
     values: dict[str, SecretValue] = {
-        spec.name: _kept(spec, before) or _made(spec, random)
+        spec.name: _kept(spec, before) or _made(spec, now, random)
         for spec in session.secrets
-        if spec.kind in _KINDS
+        if spec.kind in _KINDS and not spec.is_foreign
     }
+    usable = {**foreign, **values}
+    values |= _public_keys(session, usable)
     if session.version == "0.2":
         values.update(certificates_02(session, now=now, random=random))
     else:
-        values.update(_certificates(session, values, {}, now, random))
+        values.update(certificates_03(session, usable, kept={}, now=now, random=random))
+    _check_signers(session, usable)
     made = SecretValues(values)
     if made.stored_size > MAX_STORED:
         raise LimitError(
@@ -91,9 +121,15 @@ def needs_renewal(values: SecretValues, now: dt.datetime) -> bool:
 
 
 def renew(
-    session: Session, values: SecretValues, now: dt.datetime, random: Random = token_bytes
+    session: Session,
+    values: SecretValues,
+    now: dt.datetime,
+    random: Random = token_bytes,
+    foreign: Mapping[str, SecretValue] = MappingProxyType({}),
 ) -> SecretValues:
     """The same values, with new certificates (over the same keys) for those that are due.
+
+    `foreign` as in `generate`.
 
     Raises:
         UsageError: as `generate`.
@@ -109,20 +145,38 @@ def renew(
         for name, value in values.items()
         if isinstance(value, CertificateValue) and not _is_due(value, now)
     }
-    return SecretValues({**others, **_certificates(session, others, kept, now, random)})
+    usable = {**foreign, **others}
+    made = certificates_03(session, usable, kept=kept, now=now, random=random)
+    return SecretValues({**others, **made})
 
 
-def _certificates(
-    session: Session,
-    values: dict[str, SecretValue],
-    kept: dict[str, CertificateValue],
-    now: dt.datetime,
-    random: Random,
-) -> dict[str, CertificateValue]:
-    private_keys = {
-        name: value.pkcs8 for name, value in values.items() if isinstance(value, PrivateKeyValue)
-    }
-    return certificates_03(session, private_keys, kept=kept, now=now, random=random)
+def _public_keys(session: Session, values: Mapping[str, SecretValue]) -> dict[str, SecretValue]:
+    """The public-key secrets, from their private keys or explicit."""
+    loaded = Loaded()
+    made: dict[str, SecretValue] = {}
+    for spec in session.secrets:
+        if spec.kind != "public-key" or spec.is_foreign:
+            continue
+        if spec.value is not None:
+            place = f"secret {spec.name}: value"
+            key = load_public_key(pem_to_der(spec.value, "PUBLIC KEY", place), place)
+        else:
+            source = values.get(spec.private_key or "")
+            if not isinstance(source, PrivateKeyValue):
+                raise UsageError(
+                    f"secret {spec.name}: expected the name of a private-key secret as "
+                    f"private_key, got {spec.private_key!r}"
+                )
+            key = loaded.key(source.pkcs8).public_key()
+        made[spec.name] = PublicKeyValue(spki_of_public_key(key))
+    return made
+
+
+def _check_signers(session: Session, values: Mapping[str, SecretValue]) -> None:
+    """Refuse tokens that could never be signed, as far as their signers are known here."""
+    for spec in session.secrets:
+        if spec.jwt is not None and spec.jwt.signer in values:
+            jwt_signing_key(spec, values)
 
 
 def _is_due(value: SecretValue, now: dt.datetime) -> bool:
@@ -143,13 +197,7 @@ def _kept(spec: SecretSpec, before: _Before | None) -> SecretValue | None:
     if before is None or spec.value is not None:
         return None
     old = before.specs.get(spec.name)
-    if old is None or old.value is not None or old.kind != spec.kind:
-        return None
-    if spec.kind == "private-key":
-        same = spec.migrate and old.migrate and spec.effective_key_type == old.effective_key_type
-    else:
-        same = spec.effective_size == old.effective_size
-    if not same:
+    if old is None or why_made_again(spec, old):
         return None
     value = before.values.get(spec.name)
     if not isinstance(value, _KINDS[spec.kind]):
@@ -167,21 +215,36 @@ def _limit_sizes(session: Session) -> None:
         )
 
 
-def _limit_rsa(session: Session) -> None:
-    bits = {spec.name: _rsa_bits(spec) for spec in session.secrets if spec.kind == "private-key"}
+def _limit_counts(session: Session) -> None:
+    for kind, limit in (("pgp-key", _MAX_PGP_KEYS), ("jwt", _MAX_TOKENS)):
+        count = sum(spec.kind == kind and not spec.is_foreign for spec in session.secrets)
+        if count > limit:
+            raise LimitError(f"expected at most {limit} secrets of kind {kind}, got {count}")
+
+
+def _limit_rsa(session: Session, foreign: Mapping[str, SecretValue]) -> None:
+    bits = {
+        spec.name: _rsa_bits(spec)
+        for spec in session.secrets
+        if spec.kind == "private-key" and not spec.is_foreign
+    }
+    specs = {spec.name: spec for spec in session.secrets}
     keys = sum(
-        _WEIGHT_OF_LONG_KEYS if size > _LONG_RSA_BITS else 1 for size in bits.values() if size
+        1 if specs[name].value is None else -(-(size**3) // _RSA_BITS**3)
+        for name, size in bits.items()
+        if size
     )
     if keys > _MAX_RSA_KEYS:
         raise LimitError(
             f"expected at most {_MAX_RSA_KEYS} RSA keys, got {keys}",
-            hint=f"a key of more than {_LONG_RSA_BITS} bits counts as {_WEIGHT_OF_LONG_KEYS}",
+            hint="an explicit one of 3072 bits counts as 4, of 4096 as 8, of more than 6501 as too "
+            "many: testing it takes that much longer",
         )
-    specs = {spec.name: spec for spec in session.secrets}
+    bits |= {name: _rsa_bits_of(value) for name, value in foreign.items()}
     signed = sum(
         bits.get(_signing_key(spec, specs), 0) > 0
         for spec in session.secrets
-        if spec.kind in {"x509", "x509-ca"} and spec.value is None
+        if spec.kind in {"x509", "x509-ca"} and spec.value is None and not spec.is_foreign
     )
     if signed > _MAX_RSA_SIGNATURES:
         raise LimitError(
@@ -202,13 +265,25 @@ def _rsa_bits(spec: SecretSpec) -> int:
     return key.key_size if isinstance(key, rsa.RSAPrivateKey) else 0
 
 
+def _rsa_bits_of(value: SecretValue) -> int:
+    """Bits of the RSA key that an imported value holds, 0 if it holds none."""
+    match value:
+        case PrivateKeyValue(pkcs8) | CertificateValue(private_key=SecretBytes() as pkcs8):
+            key = load_unchecked_key(pkcs8)
+            return key.key_size if isinstance(key, rsa.RSAPrivateKey) else 0
+        case _:
+            return 0
+
+
 def _signing_key(spec: SecretSpec, specs: Mapping[str, SecretSpec]) -> str:
-    """Name of the key that signs a generated certificate, or nothing."""
+    """Name of the secret whose key signs a generated certificate, or nothing."""
     signer = spec if spec.issuer is None else specs.get(spec.issuer)
+    if signer is not None and signer.is_foreign:
+        return signer.name
     return (signer and signer.private_key) or ""
 
 
-def _made(spec: SecretSpec, random: Random) -> SecretValue:
+def _made(spec: SecretSpec, now: dt.datetime, random: Random) -> SecretValue:
     place = f"secret {spec.name}: value"
     size = spec.effective_size
     if spec.is_sized and not 1 <= size <= MAX_SECRET_SIZE:
@@ -226,6 +301,15 @@ def _made(spec: SecretSpec, random: Random) -> SecretValue:
             if spec.value is None:
                 return BinaryValue(SecretBytes(random(size)))
             return BinaryValue(_hexadecimal(spec.value, place))
+        case "pgp-key":
+            # Base32, because GnuPG takes 32 hex digits for the fingerprint of a key.
+            user_id = base64.b32encode(random(_USER_ID_SIZE)).decode("ascii").rstrip("=").lower()
+            created = now - _PGP_BACKDATED
+            return PgpKeyValue(generate_pgp_key(user_id, created=created, random=random))
+        case "config-fragment":
+            if spec.value is None:
+                raise UsageError(f"secret {spec.name}: a config-fragment needs a value")
+            return FragmentValue(spec.value)
         case _:
             if spec.value is None:
                 return PrivateKeyValue(generate_private_key(spec.effective_key_type, random))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 
 from scone.crypto.der import to_pem
 from scone.crypto.keys import private_key_pem
+from scone.crypto.pgp import pgp_armor, pgp_public_key
 from scone.crypto.secret import SecretBytes
 from scone.errors import NotFoundError, UsageError
 from scone.session.placeholders import Placeholder
@@ -26,9 +27,11 @@ from scone.session.secrets.values import (
     AsciiValue,
     BinaryValue,
     CertificateValue,
+    FragmentValue,
+    PgpKeyValue,
     PrivateKeyValue,
+    PublicKeyValue,
     SecretValue,
-    SecretValues,
 )
 
 _BINARY: Final[dict[str, Callable[[bytes], bytes]]] = {
@@ -43,6 +46,11 @@ _BINARY: Final[dict[str, Callable[[bytes], bytes]]] = {
 }
 _KEY_PEM: Final = ("", "pem", "pkcs8:pem")
 _KEY_DER: Final = ("der", "pkcs8:der")
+_PUBLIC_KEY: Final = ("", "spki:pem", "spki:der")
+_PGP: Final = (
+    "privatekey:asciiarmored", "privatekey:binary", "privatekey:base64",
+    "publickey:asciiarmored", "publickey:binary", "publickey:base64",
+)  # fmt: skip
 _CERTIFICATE: Final = (
     "crt", "crt:pem", "crt:der",
     "privatekey", "privatekey:pem", "privatekey:pkcs8:pem", "privatekey:der", "privatekey:pkcs8:der",
@@ -52,18 +60,25 @@ _CERTIFICATE: Final = (
 _ALSO_ESCAPED: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
 
 
-def render(values: SecretValues, placeholder: Placeholder, loaded: Loaded | None = None) -> bytes:
+def render(
+    values: Mapping[str, SecretValue], placeholder: Placeholder, loaded: Loaded | None = None
+) -> bytes:
     """The bytes to put in the place of a placeholder; `loaded` is shared by those of one text.
 
     Raises:
         NotFoundError: no secret of this name.
         UsageError: a format that the secret's kind does not have, a private key that is not
-            there, JSON escaping of bytes that are not text.
+            there, JSON escaping of bytes that are not text, a config-fragment, a built-in value.
     """
-    for name, form in placeholder.secret_candidates:
-        if name in values:
-            content = _formatted(name, values[name], form, loaded or Loaded())
-            return _escaped(name, content) if placeholder.escape_json else content
+    if placeholder.builtin:
+        raise UsageError(
+            f"{placeholder}: a built-in value stands only in the payload of a jwt secret, alone"
+        )
+    meant = placeholder.meant(values)
+    if meant is not None:
+        name, form = meant
+        content = _formatted(name, values[name], form, loaded or Loaded())
+        return _escaped(name, content) if placeholder.escape_json else content
     raise NotFoundError(f"{placeholder}: the session has no secret of this name")
 
 
@@ -81,8 +96,34 @@ def _formatted(name: str, value: SecretValue, form: str, loaded: Loaded) -> byte
             if form not in _KEY_PEM + _KEY_DER:
                 raise _no_such_format(name, "a private key", form, _KEY_PEM + _KEY_DER)
             return _key(pkcs8, form)
+        case PublicKeyValue(spki_der):
+            if form not in _PUBLIC_KEY:
+                raise _no_such_format(name, "a public key", form, _PUBLIC_KEY)
+            return spki_der if form == "spki:der" else to_pem("PUBLIC KEY", spki_der).encode()
+        case PgpKeyValue(secret_key):
+            return _pgp(name, secret_key, form)
+        case FragmentValue():
+            raise UsageError(
+                f"secret {name}: a config-fragment stands in sections of the session's "
+                "configuration only, not in arguments, variables or files"
+            )
         case CertificateValue():
             return _certificate(name, value, form, loaded)
+
+
+def _pgp(name: str, secret_key: SecretBytes, form: str) -> bytes:
+    part, _, encoding = form.partition(":")
+    if form not in _PGP:
+        raise _no_such_format(name, "an OpenPGP key", form, _PGP)
+    private = part == "privatekey"
+    content = secret_key.reveal() if private else pgp_public_key(secret_key, f"secret {name}")
+    match encoding:
+        case "asciiarmored":
+            return pgp_armor("PRIVATE KEY" if private else "PUBLIC KEY", content)
+        case "base64":
+            return base64.b64encode(content)
+        case _:
+            return content
 
 
 def _certificate(name: str, value: CertificateValue, form: str, loaded: Loaded) -> bytes:
@@ -154,5 +195,5 @@ def _escaped(name: str, content: bytes) -> bytes:
 def _no_such_format(name: str, kind: str, form: str, known: tuple[str, ...]) -> UsageError:
     shown = ", ".join(f":{item}" for item in known if item and not item.startswith("."))
     expected = f"one of {shown}" if shown else "no format"
-    written = form if form.startswith(".") else f":{form}"
+    written = form if form.startswith(".") else f":{form}" if form else "none"
     return UsageError(f"secret {name}: {kind} has the format {expected}, got {written}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, final
 
 from scone.crypto.secret import SecretBytes
@@ -62,6 +62,31 @@ class PrivateKeyValue:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicKeyValue:
+    """A public key, SubjectPublicKeyInfo DER."""
+
+    spki_der: bytes
+
+    def __repr__(self) -> str:
+        """Without the bytes of the key."""
+        return f"PublicKeyValue(<{len(self.spki_der)} bytes>)"
+
+
+@dataclass(frozen=True, slots=True)
+class PgpKeyValue:
+    """An OpenPGP key with its secret parts, binary (`scone.crypto.pgp`)."""
+
+    secret_key: SecretBytes
+
+
+@dataclass(frozen=True, slots=True)
+class FragmentValue:
+    """A part of a session's configuration as compact JSON, all scalars as text."""
+
+    data: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateValue:
     """A certificate (DER), its key if it is known, and its issuers, the direct one first.
 
@@ -78,7 +103,20 @@ class CertificateValue:
         return f"CertificateValue(<{len(self.certificate)} bytes>, chain={len(self.chain)})"
 
 
-SecretValue = AsciiValue | BinaryValue | PrivateKeyValue | CertificateValue
+SecretValue = (
+    AsciiValue
+    | BinaryValue
+    | PrivateKeyValue
+    | PublicKeyValue
+    | PgpKeyValue
+    | FragmentValue
+    | CertificateValue
+)
+
+
+def without_private_key(value: CertificateValue) -> CertificateValue:
+    """The certificate and its chain alone, for those who may not have its key."""
+    return replace(value, private_key=None)
 
 
 @final
@@ -143,6 +181,12 @@ def _size(value: SecretValue) -> int:
     match value:
         case AsciiValue(content) | BinaryValue(content) | PrivateKeyValue(content):
             lengths = [len(content)]
+        case PgpKeyValue(secret_key):
+            lengths = [len(secret_key)]
+        case PublicKeyValue(spki_der):
+            lengths = [len(spki_der)]
+        case FragmentValue(data):
+            lengths = [len(data.encode("utf-8"))]
         case CertificateValue(certificate, private_key, chain):
             lengths = [len(certificate), len(private_key or b""), *map(len, chain)]
     return _MAX_FRAME + sum((length + 2) // 3 * 4 + len('"",') for length in lengths)
@@ -156,6 +200,12 @@ def _write(value: SecretValue) -> JsonObject:
             return {"kind": "binary", "value": to_base64(content.reveal())}
         case PrivateKeyValue(content):
             return {"kind": "private-key", "value": to_base64(content.reveal())}
+        case PublicKeyValue(spki_der):
+            return {"kind": "public-key", "value": to_base64(spki_der)}
+        case PgpKeyValue(secret_key):
+            return {"kind": "pgp-key", "value": to_base64(secret_key.reveal())}
+        case FragmentValue(data):
+            return {"kind": "config-fragment", "value": to_base64(data.encode("utf-8"))}
         case CertificateValue(certificate, private_key, chain, renew_at):
             return {
                 "kind": "x509",
@@ -180,6 +230,12 @@ def _read(found: JsonObject, name: str, parent: str) -> SecretValue:
             return BinaryValue(SecretBytes(content))
         case "private-key":
             return PrivateKeyValue(SecretBytes(content))
+        case "public-key":
+            return PublicKeyValue(content)
+        case "pgp-key":
+            return PgpKeyValue(SecretBytes(content))
+        case "config-fragment":
+            return FragmentValue(_fragment(content, f"{place}.value"))
         case "x509":
             key, renew_at = entry["private_key"], None
             if entry["renew_at"] is not None:
@@ -197,4 +253,21 @@ def _read(found: JsonObject, name: str, parent: str) -> SecretValue:
                 renew_at,
             )
         case _:
-            raise MalformedError(f"{place}.kind", "ascii, binary, private-key or x509", kind[:64])
+            known = "ascii, binary, private-key, public-key, pgp-key, config-fragment or x509"
+            raise MalformedError(f"{place}.kind", known, kind[:64])
+
+
+def _fragment(content: bytes, place: str) -> str:
+    """Compact JSON without anything but texts, lists and objects: it may come from elsewhere."""
+    text = decode(content, place, _MAX_JSON)
+    value = read_object(f'{{"value":{text}}}', place).get("value")
+    if json.dumps(value, ensure_ascii=False, separators=(",", ":")) != text:
+        raise MalformedError(place, "compact JSON", "another text")
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, list | dict):
+            left += item.values() if isinstance(item, dict) else item
+        elif not isinstance(item, str):
+            raise MalformedError(place, "text, lists and objects", type(item).__name__)
+    return text

@@ -1,0 +1,1 @@
+"""For people who write a session: schema, layout, and the lines that problems stand in."""

@@ -1,0 +1,1 @@
+"""From text to a checked session: every key, every rule, every warning, with its place."""
