@@ -117,6 +117,14 @@ class NetworkError(SconeError):
     code: ClassVar[str] = "network"
 
 
+class UnreachableError(NetworkError):
+    """No connection came about: nothing was sent, whoever wanted to send what."""
+
+
+class RejectedError(SconeError):
+    """The CAS refused a request as malformed or contradictory, or failed at it; `code` is the CAS's."""
+
+
 def printable(text: str) -> str:
     """The text without characters that steer a terminal; new lines and tabs stay."""
     return "".join(

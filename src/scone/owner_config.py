@@ -3,7 +3,7 @@
 Read from TOML, JSON or YAML (SCONE documentation, page CAS_config, "Owner
 Configuration"); one reader for the CLI, which reports line and column, and for the
 CAS, which checks again what it receives. Keys of our own stand in the tables
-`sessions` and `limits`; docs/guide/owner-configuration.md lists them all.
+`sessions`, `limits`, `sharing` and `azure`; docs/guide/owner-configuration.md lists them all.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from ipaddress import IPv6Address
 from typing import Final, Literal
 
+from scone.crypto.der import pem_blocks, to_pem
 from scone.crypto.secret import SecretBytes
 from scone.documents import (
     DocumentError,
@@ -24,9 +26,10 @@ from scone.documents import (
     Scalar,
     Sequence,
     read_json,
-    read_toml,
     read_yaml,
 )
+from scone.documents.toml_text import read_toml
+from scone.errors import MalformedError
 
 Kind = Literal["toml", "json", "yaml"]
 
@@ -38,6 +41,11 @@ _READERS: Final[dict[str, Callable[[str, str], Node]]] = {
 _DURATION: Final = re.compile(
     r"(?:[0-9]{1,9}\s*(?:h|m|s|d|hours?|min|minutes?|sec|seconds?|days?)\s*)+"
 )
+_ADDRESS: Final = re.compile(
+    r"(?:\*|(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]{2,45}\])"
+    r"(?::[0-9]{1,5})?"
+)
+_HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(?::[0-9]{1,5})?")
 _SECONDS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -55,6 +63,26 @@ class ApiIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class AzureConfig:
+    """Where Microsoft Azure is (`[azure]`); addresses as in `sharing.allowed_addresses`, port 443.
+
+    `audience` is the host that Azure Active Directory's tokens are for; `ca_certificates` are the
+    authorities that vouch for all of these servers (PEM), in place of those of the `azure` extra.
+    """
+
+    authority: str = "login.microsoftonline.com"
+    audience: str = "vault.azure.net"
+    vaults: tuple[str, ...] = (
+        "*.vault.azure.net",
+        "*.vault.azure.cn",
+        "*.vault.usgovcloudapi.net",
+        "*.vault.microsoftazure.de",
+    )
+    attestation: tuple[str, ...] = ("*.attest.azure.net", "*.attest.azure.us")
+    ca_certificates: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OwnerConfig:
     """A checked owner configuration."""
 
@@ -66,6 +94,8 @@ class OwnerConfig:
     max_sessions_per_namespace: int = 10_000
     max_bytes_per_namespace: int = 256 * 1024 * 1024
     max_requests_per_second_per_address: int = 1_000
+    sharing_allowed_addresses: tuple[str, ...] = ()
+    azure: AzureConfig = AzureConfig()
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
 
     def to_json(self) -> bytes:
@@ -88,6 +118,12 @@ class OwnerConfig:
         }
         document["limits"] = {
             "max_requests_per_second_per_address": self.max_requests_per_second_per_address
+        }
+        document["sharing"] = {"allowed_addresses": list(self.sharing_allowed_addresses)}
+        document["azure"] = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key in AzureConfig.__slots__
+            if (value := getattr(self.azure, key)) is not None
         }
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -131,6 +167,8 @@ class _Read:
                 "enclave_reconnect_timeout",
                 "sessions",
                 "limits",
+                "sharing",
+                "azure",
             ),
         )
         identity = tables.get("api_identity")
@@ -162,6 +200,7 @@ class _Read:
         limits = self.table(
             tables.get("limits"), "limits", ("max_requests_per_second_per_address",)
         )
+        sharing = self.table(tables.get("sharing"), "sharing", ("allowed_addresses",))
         default = OwnerConfig()
         config = OwnerConfig(
             api_identity=self.identity(identity),
@@ -184,6 +223,10 @@ class _Read:
                 "max_requests_per_second_per_address",
                 default.max_requests_per_second_per_address,
             ),
+            sharing_allowed_addresses=self.addresses(
+                sharing.get("allowed_addresses"), "sharing.allowed_addresses"
+            ),
+            azure=self.azure(tables.get("azure")),
             warnings=tuple(self.warnings),
         )
         if self.problems:
@@ -229,6 +272,64 @@ class _Read:
             self.string(item, "api_identity.alt_names", pattern, expected) for item in node.items
         ]
         return tuple(name for name in found if name is not None)
+
+    def azure(self, node: Node | None) -> AzureConfig:
+        table = self.table(node, "azure", tuple(AzureConfig.__slots__))
+        default = AzureConfig()
+        hosts = {
+            name: self.string(table.get(name), f"azure.{name}", _HOST.pattern, "HOST or HOST:PORT")
+            for name in ("authority", "audience")
+        }
+        lists = {
+            name: self.addresses(table[name], f"azure.{name}")
+            if name in table
+            else getattr(default, name)
+            for name in ("vaults", "attestation")
+        }
+        certificates = self.string(
+            table.get("ca_certificates"), "azure.ca_certificates", r"(?s).{1,1000000}", "PEM"
+        )
+        if certificates is not None:
+            from scone.crypto.certificates import load_certificate  # slow to load, rarely needed
+
+            try:
+                blocks = pem_blocks(certificates)
+                if not blocks:
+                    self.problem(table["ca_certificates"], "azure.ca_certificates", "PEM")
+                for block in blocks:
+                    load_certificate(block.der)
+                certificates = "".join(to_pem("CERTIFICATE", block.der) for block in blocks)
+            except MalformedError as error:
+                self.problem(table["ca_certificates"], "azure.ca_certificates", error.expected)
+        return AzureConfig(
+            authority=(hosts["authority"] or default.authority).lower(),
+            audience=(hosts["audience"] or default.audience).lower(),
+            vaults=lists["vaults"],
+            attestation=lists["attestation"],
+            ca_certificates=certificates,
+        )
+
+    def addresses(self, node: Node | None, path: str) -> tuple[str, ...]:
+        """Servers that sessions may make the CAS call; in lower case, as addresses are compared."""
+        if node is None:
+            return ()
+        if not isinstance(node, Sequence) or len(node.items) > 1000:
+            self.problem(node, path, "a list of at most 1000 addresses")
+            return ()
+        found = []
+        for item in node.items:
+            text = self.string(item, path, _ADDRESS.pattern, "HOST, HOST:PORT, *.DOMAIN or *")
+            if text is None:
+                continue
+            ipv6, _, rest = text.rpartition("]")
+            port = rest.partition(":")[2]
+            if ipv6 and not _is_ipv6(ipv6[1:]):
+                self.problem(item, path, "an IPv6 address in brackets")
+            elif port and not 1 <= int(port) <= 65535:
+                self.problem(item, path, "a port from 1 to 65535")
+            else:
+                found.append(text.lower())
+        return tuple(found)
 
     def ias(self, node: Node) -> None:
         self.table(
@@ -311,3 +412,11 @@ class _Read:
 
     def warn(self, node: Node, path: str, message: str) -> None:
         self.warnings.append(Problem(self.source, node.mark, path, message, ""))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True

@@ -15,6 +15,10 @@ from scone.errors import MalformedError
 SERVICE_EXPORTER_LABEL: Final = b"EXPORTER-scone-service-attestation-v1"
 """Label of the TLS exporter (RFC 9266, RFC 8446 7.5): no context, 32 bytes."""
 
+SHARING_EXPORTER_LABEL: Final = b"EXPORTER-scone-secret-sharing-v1"
+"""The same for a CAS that asks another one for secrets: `NONCE_BYTES`, the document's nonce."""
+NONCE_BYTES: Final = 16
+
 _SERVICE_LABEL: Final = b"scone-service-attestation-v1\0"
 _REGISTRATION_LABEL: Final = b"scone-registration-v1\0"
 _VOUCHER_LABEL: Final = b"scone-key-store-voucher-v1\0"

@@ -11,7 +11,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from scone.documents import DocumentError, Mapping, Node, Problem, Scalar, read_toml
+from scone.documents import DocumentError, Mapping, Node, Problem, Scalar
+from scone.documents.toml_text import read_toml
 from scone.errors import MalformedError, StateError
 from scone.transport.address import CLIENT_PORT, ENCLAVE_PORT, Address
 

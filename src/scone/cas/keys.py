@@ -19,7 +19,7 @@ from scone.cas.store.base import Transaction
 from scone.crypto import certificates, sealing
 from scone.crypto.der import spki_of_certificate, to_pem
 from scone.crypto.keyhash import key_hash
-from scone.crypto.keys import generate_private_key, spki_of_private_key
+from scone.crypto.keys import generate_private_key, private_key_pem, spki_of_private_key
 from scone.crypto.secret import SecretBytes
 from scone.errors import IntegrityError
 from scone.owner_config import ApiIdentity
@@ -68,6 +68,11 @@ class CasKeys:
         return to_pem("CERTIFICATE", self.instance_certificate) + to_pem(
             "CERTIFICATE", self.root_certificate
         )
+
+    @property
+    def tls_identity(self) -> SecretBytes:
+        """PEM of the software key and `tls_chain`: what TLS uses, as server and towards peers."""
+        return SecretBytes(private_key_pem(self.instance_key).reveal() + self.tls_chain.encode())
 
 
 def create_keys(identity: ApiIdentity, now: datetime) -> CasKeys:

@@ -26,7 +26,6 @@ from scone.cas.operations.backups import Nonces
 from scone.cas.operations.provision import WrongTokens
 from scone.cas.state import Cas, Unprovisioned
 from scone.crypto.der import pem_to_der
-from scone.crypto.keys import private_key_pem
 from scone.crypto.secret import SecretBytes
 from scone.errors import SconeError, StateError, UnavailableError, places_of, told
 from scone.log_level import DEBUG, ERROR, INFO, WARNING, parse_level
@@ -176,8 +175,7 @@ def server_identity(cas: Cas) -> Callable[[], SecretBytes]:
         found = made.get(keys.instance_certificate)
         if found is None:
             made.clear()
-            key = private_key_pem(keys.instance_key).reveal()
-            found = SecretBytes(key + keys.tls_chain.encode())
+            found = keys.tls_identity
             made[keys.instance_certificate] = found
         return found
 

@@ -22,6 +22,7 @@ from scone.attestation.appraise import appraise_voucher
 from scone.attestation.collateral import Collateral
 from scone.attestation.receipt import Receipt
 from scone.attestation.verify import Anchor, VerifiedEvidence, verify
+from scone.cas import namespaces
 from scone.cas.audit import AuditLog
 from scone.cas.config import Availability
 from scone.cas.keys import (
@@ -159,6 +160,7 @@ def create_instance(cas: Cas, new: NewInstance) -> Provisioned:
         records.put("cas", "owner-key", new.owner_spki)
         records.put("cas", "receipt", json.dumps(new.receipt.to_dict()).encode())
         records.put("cas", "token-sha256", new.token_sha256)
+        namespaces.create(records)
         _write_root_session(cas, records, new)
 
     store = create_store(
@@ -279,6 +281,8 @@ def _open_database(cas: Cas, key_store: OpenKeyStore) -> Provisioned:
         keys = load_keys(store, software, config.api_identity, cas.now())
         if store.get("cas", f"instance-key:{software}") is None:
             store.transact(lambda records: store_instance(records, keys, software)).result()
+        if not namespaces.is_complete(store):
+            store.transact(namespaces.complete).result()
         audit = audit_log(config, cas.availability, cas.now)
         return _provisioned(store, key_store, keys, audit)
     except BaseException:
@@ -329,7 +333,7 @@ def _write_root_session(cas: Cas, records: Transaction, new: NewInstance) -> Non
     ).session
     version = StoredVersion(session_hash(session), session, cas.now().isoformat(), owner)
     Sessions().write(
-        records, version, canonical_json(session), SecretValues({}), Quota(1, 1024 * 1024)
+        records, version, canonical_json(session), SecretValues({}).to_json(), Quota(1, 1024 * 1024)
     )
 
 

@@ -1,46 +1,75 @@
 """Sessions as records: the active version of each name, every version by hash, their secrets.
 
 Collections: `session` (name -> hash of the active version), `version` (hash ->
-canonical document and who uploaded it), `values` (hash -> generated secrets) and
-`usage` (top-level namespace -> counts). What is evaluated is only the parse of the
-canonical bytes whose hash is the record's key.
+canonical document and who uploaded it), `values` (hash -> generated secrets),
+`usage` (top-level namespace -> counts) and those of `namespaces`. What is evaluated is
+only the parse of the canonical bytes whose hash is the record's key.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Generic, TypeVar
 
+from scone.cas import namespaces
+from scone.cas.store.base import Records as Records  # noqa: PLC0414 - operations take it from here
 from scone.cas.store.base import Transaction
-from scone.errors import IntegrityError, LimitError
+from scone.errors import IntegrityError, LimitError, NotFoundError
 from scone.session import Session, from_canonical
+from scone.session.access import digests_of
 from scone.session.secrets import SecretValues
 
 _T = TypeVar("_T")
+_HISTORY_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of records that one page of a history reads: some 40 ms."""
 _CACHED_BYTES: Final = 16 * 1024 * 1024
 """Bytes of the records whose values one cache keeps; there are two caches."""
-
-
-class Records(Protocol):
-    """What reading needs of the store or of a transaction."""
-
-    def get(self, collection: str, key: str) -> bytes | None:
-        """The value, or None where there is none (an authenticated absence)."""
-        ...
+SMALL_RECORD: Final = 512
+"""Bytes that a small record takes on disk, about: what counts against a quota."""
+_QUICK_BYTES: Final = 64 * 1024
+"""Bytes of a record that the event loop parses itself: at most some 20 ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """One version of a session as the CAS keeps it."""
+    """One version of a session as the CAS keeps it.
+
+    `uploader` is the key hash of the client certificate, empty where `signers` (key hashes,
+    sorted) brought it. With `salted`, this version or one before it has a salt: its hash is public.
+    `digests` are those of `access.digests_of`, where the version was read from the database.
+    """
 
     hash: str
     session: Session
     uploaded_at: str
     uploader: str
+    signers: tuple[str, ...] = ()
+    salted: bool = False
+    digests: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def public_hash(self) -> dict[str, str]:
+        """The hash as a field for the audit log, if it may stand there."""
+        return {"hash": self.hash} if self.salted else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An entry of a session's history; times in ISO 8601, UTC."""
+
+    hash: str
+    predecessor: str | None
+    uploaded_at: str
+    uploader: str
+    signers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +126,14 @@ class _Cache(Generic[_T]):
 
 
 class Sessions:
-    """Typed access; caches parses by hash, which never go stale."""
+    """Typed access; caches parses by hash, which never go stale.
+
+    `active`, `version` and `values` may be slow: the event loop has `fetch_*`.
+    """
 
     def __init__(self) -> None:
+        # One thread: what several requests wait for is parsed once.
+        self._parser = ThreadPoolExecutor(1, "sessions")
         self._parsed: _Cache[StoredVersion] = _Cache(_CACHED_BYTES)
         self._values: _Cache[SecretValues] = _Cache(_CACHED_BYTES)
 
@@ -129,14 +163,21 @@ class Sessions:
         document = record["document"]
         if hashlib.sha256(document.encode()).hexdigest() != session_hash:
             raise IntegrityError("the database holds a session under another hash than its own")
+        session = from_canonical(document)
         version = StoredVersion(
-            session_hash, from_canonical(document), record["uploaded_at"], record["uploader"]
+            session_hash,
+            session,
+            record["uploaded_at"],
+            record["uploader"],
+            tuple(record.get("signers", ())),
+            record.get("salted", False),
+            digests_of(session),
         )
         self._parsed.add(session_hash, version, len(raw), dropped)
         return version
 
     def values(self, records: Records, session_hash: str) -> SecretValues:
-        """The secrets of a version.
+        """The secrets of a version that has them in the database.
 
         Raises:
             IntegrityError: they are missing.
@@ -151,6 +192,75 @@ class Sessions:
         self._values.add(session_hash, values, len(raw), dropped)
         return values
 
+    async def fetch_active(self, records: Records, name: str) -> StoredVersion | None:
+        """As `active`; what is large is parsed in a thread."""
+        found = self.active_hash(records, name)
+        return None if found is None else await self.fetch_version(records, found)
+
+    async def fetch_version(self, records: Records, session_hash: str) -> StoredVersion | None:
+        """As `version`; what is large is parsed in a thread."""
+        cached, _ = self._parsed.get(session_hash)
+        if cached is not None:
+            return cached
+        raw = records.get("version", session_hash)
+        return await self._quickly(raw, partial(self.version, records, session_hash))
+
+    async def fetch_values(self, records: Records, session_hash: str) -> SecretValues:
+        """As `values`; what is large is parsed in a thread."""
+        cached, _ = self._values.get(session_hash)
+        if cached is not None:
+            return cached
+        raw = records.get("values", session_hash)
+        return await self._quickly(raw, partial(self.values, records, session_hash))
+
+    async def _quickly(self, raw: bytes | None, read: Callable[[], _T]) -> _T:
+        if raw is None or len(raw) <= _QUICK_BYTES:
+            return read()
+        return await asyncio.get_running_loop().run_in_executor(self._parser, read)
+
+    def close(self) -> None:
+        """End the thread; what it parses is not waited for."""
+        self._parser.shutdown(wait=False, cancel_futures=True)
+
+    def stored_secrets(self, records: Records, session_hash: str) -> bytes | None:
+        """What is stored of the secrets of a version: their values, or where they are."""
+        return records.get("values", session_hash)
+
+    def history(
+        self, records: Records, name: str, newest: str, limit: int
+    ) -> tuple[list[Upload], str | None]:
+        """Versions from `newest` backwards, and where the next page begins, if there is one.
+
+        A page has at most `limit` entries, and fewer where their records are large. Slow: for a
+        thread.
+
+        Raises:
+            NotFoundError: the name has no such version.
+        """
+        found: list[Upload] = []
+        left = _HISTORY_BYTES
+        following: str | None = newest
+        while following is not None and len(found) < limit and left > 0:
+            raw = records.get("version", following)
+            record = {} if raw is None else json.loads(raw)
+            document = json.loads(record.get("document", "{}"))
+            if document.get("name") != name:
+                if found:
+                    raise IntegrityError("the database holds a session without its predecessor")
+                raise NotFoundError("Session has no version with this hash")
+            found.append(
+                Upload(
+                    following,
+                    document["predecessor"],
+                    record["uploaded_at"],
+                    record["uploader"],
+                    tuple(record.get("signers", ())),
+                )
+            )
+            left -= len(raw or b"")
+            following = document["predecessor"]
+        return found, following
+
     def forget_values(self, session_hash: str) -> None:
         """Drop cached secrets after they were renewed."""
         self._values.drop(session_hash)
@@ -160,10 +270,12 @@ class Sessions:
         records: Transaction,
         version: StoredVersion,
         document: str,
-        values: SecretValues,
+        secrets: bytes,
         quota: Quota,
     ) -> None:
         """Make a version the active one of its name, within its namespace's quota.
+
+        `secrets` is the stored form of its values, or the record that finds them in a vault.
 
         Raises:
             LimitError: the quota of the top-level namespace would be exceeded.
@@ -173,28 +285,38 @@ class Sessions:
             "document": document,
             "uploaded_at": version.uploaded_at,
             "uploader": version.uploader,
+            "signers": version.signers,
+            "salted": version.salted,
         }
         encoded = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()
-        secrets = values.to_json()
-        self._charge(records, name, len(encoded) + len(secrets), quota)
+        is_new = records.get("session", name) is None
+        charge(records, name, len(encoded) + len(secrets), quota, sessions=int(is_new))
+        if is_new:
+            namespaces.add(records, name)
         records.put("version", version.hash, encoded)
         records.put("values", version.hash, secrets)
         records.put("session", name, version.hash.encode())
 
-    def _charge(self, records: Transaction, name: str, size: int, quota: Quota) -> None:
-        namespace = "/" if name == "/" else name.split("/", 1)[0]
-        raw = records.get("usage", namespace)
-        usage = {"sessions": 0, "bytes": 0} if raw is None else json.loads(raw)
-        usage["bytes"] += size
-        if records.get("session", name) is None:
-            usage["sessions"] += 1
-        if usage["sessions"] > quota.max_sessions:
-            raise LimitError(
-                f"the namespace {namespace!r} may hold {quota.max_sessions} sessions and is full"
-            )
-        if usage["bytes"] > quota.max_bytes:
-            raise LimitError(
-                f"the namespace {namespace!r} may hold {quota.max_bytes} bytes of sessions and is full",
-                hint="old versions count; the CAS owner can raise sessions.max_bytes_per_namespace",
-            )
-        records.put("usage", namespace, json.dumps(usage, separators=(",", ":")).encode())
+
+def charge(records: Transaction, name: str, size: int, quota: Quota, *, sessions: int = 0) -> None:
+    """Count bytes of a session, and sessions, as used by its top-level namespace.
+
+    Raises:
+        LimitError: its quota would be exceeded.
+    """
+    namespace = "/" if name == "/" else name.split("/", 1)[0]
+    raw = records.get("usage", namespace)
+    usage = {"sessions": 0, "bytes": 0} if raw is None else json.loads(raw)
+    usage["bytes"] += size
+    usage["sessions"] += sessions
+    if usage["sessions"] > quota.max_sessions:
+        raise LimitError(
+            f"the namespace {namespace!r} may hold {quota.max_sessions} sessions and is full"
+        )
+    if usage["bytes"] > quota.max_bytes:
+        raise LimitError(
+            f"the namespace {namespace!r} may hold {quota.max_bytes} bytes and is full",
+            hint="old versions count, and what is kept of volumes and starts; the CAS owner can "
+            "raise sessions.max_bytes_per_namespace",
+        )
+    records.put("usage", namespace, json.dumps(usage, separators=(",", ":")).encode())

@@ -11,13 +11,17 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from weakref import WeakValueDictionary
 
 from scone.attestation.collateral import Collateral
 from scone.attestation.receipt import Receipt
 from scone.attestation.verify import Anchor, VerificationCache, VerifiedEvidence
 from scone.cas.audit import AuditLog, FileAuditLog, NoAuditLog
+from scone.cas.azure import Azure
 from scone.cas.config import Availability
+from scone.cas.factors import WrongPasswords
 from scone.cas.keys import CasKeys
+from scone.cas.peers import Peers
 from scone.cas.sessions import Quota, Sessions
 from scone.cas.store.base import Store
 from scone.cas.store.key_store import KeyStorePayload, OpenKeyStore
@@ -93,9 +97,15 @@ class Cas:
     sessions: Sessions = field(default_factory=Sessions)
     cache: VerificationCache = field(default_factory=VerificationCache)
     quick_builds: set[tuple[str, str]] = field(default_factory=set)
-    workers: Workers = field(default_factory=Workers)
+    wrong_passwords: WrongPasswords = field(default_factory=WrongPasswords)
+    workers: Workers = field(default_factory=lambda: Workers("sessions"))
+    attestations: Workers = field(default_factory=lambda: Workers("CASes"))
+    """Of other CASes, which ask for secrets."""
+    peers: Peers = field(default_factory=Peers)
+    azure: Azure = field(default_factory=Azure)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    renewing: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    """By hash of the session's version: a vault that hangs holds up no other session."""
 
     @property
     def provisioned(self) -> Provisioned:
@@ -118,6 +128,10 @@ class Cas:
             StateError: the disk does not take it.
         """
         self.workers.close()
+        self.attestations.close()
+        self.peers.close()
+        self.azure.close()
+        self.sessions.close()
         try:
             if isinstance(self.phase, Provisioned):
                 self.phase.store.close()

@@ -1,7 +1,7 @@
 """Threads for what strangers can make long: few of them, and few requests that wait for one.
 
-The reading of a session and the making of its secrets come before anything proves a right
-to either, so they must not take the threads that everything else uses.
+The reading of a session, the making of its secrets and the evidence of another CAS come before
+anything proves a right, so they must not take the threads that everything else uses.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ _WAITING: Final = 64
 
 
 class Workers:
-    """Runs functions in threads of its own, at most so many at once."""
+    """Runs functions that check `what` in threads of its own, at most so many at once."""
 
-    __slots__ = ("_busy", "_pool")
+    __slots__ = ("_busy", "_pool", "_what")
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "sessions") -> None:
+        self._what = what
         self._pool = ThreadPoolExecutor(_THREADS, "worker")
         self._busy = 0
 
@@ -34,7 +35,7 @@ class Workers:
             LimitError: too many wait already.
         """
         if self._busy >= _THREADS + _WAITING:
-            raise LimitError("too many sessions are being checked", hint="try again later")
+            raise LimitError(f"too many {self._what} are being checked", hint="try again later")
         self._busy += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, function)

@@ -17,6 +17,7 @@ from scone.errors import (
     MalformedError,
     NetworkError,
     NotFoundError,
+    RejectedError,
     SconeError,
     UnavailableError,
     UnsupportedError,
@@ -35,10 +36,6 @@ _MAX_MESSAGES: Final = 50
 _MAX_HINT: Final = 500
 
 
-class RejectedError(SconeError):
-    """The CAS refused a request as malformed or contradictory, or failed at it."""
-
-
 _ERRORS: Final[dict[str, type[SconeError]]] = {
     error.code: error
     for error in (
@@ -51,6 +48,11 @@ _ERRORS: Final[dict[str, type[SconeError]]] = {
         UnsupportedError,
         VerificationError,
     )
+}
+# Kinds of their own, since the same codes say something else of this side.
+_REJECTED: Final[dict[str, type[SconeError]]] = {
+    code: type("RejectedError", (RejectedError,), {"code": code, "__doc__": RejectedError.__doc__})
+    for code in ("malformed", "usage", "unresolved", "integrity", "state")
 }
 _BY_STATUS: Final = {
     403: ForbiddenError,
@@ -93,7 +95,8 @@ def refusal(response: Response, url: str) -> SconeError:
         messages = [item for item in listed[:_MAX_MESSAGES] if isinstance(item, str) and item]
     if isinstance(body.get("code"), str):
         code = str(body["code"])
-    kind = _ERRORS.get(code) or (_BY_STATUS.get(status) if not code else None) or RejectedError
+    known = _ERRORS | _REJECTED if code else {}
+    kind = known.get(code) or (None if code else _BY_STATUS.get(status)) or RejectedError
     hint = body.get("hint")
     error = kind(outer, hint=hint[:_MAX_HINT] if isinstance(hint, str) else "")
     error.messages = (outer, *messages)

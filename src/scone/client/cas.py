@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final, Self
@@ -27,7 +27,8 @@ from scone.client.known import KnownCas
 from scone.crypto.der import spki_of_certificate
 from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError, NetworkError, UsageError, VerificationError
-from scone.strict_json import JsonObject
+from scone.session.names import canonical_name
+from scone.strict_json import JsonObject, JsonValue
 from scone.transport.address import CLIENT_PORT, parse_address
 from scone.transport.client import Connection, Options, connect
 from scone.transport.http import Headers, Response
@@ -52,8 +53,32 @@ class Created:
 class ReadSession:
     """A session as the CAS has it: its text in normal form, and its hash."""
 
-    text: str
+    text: str = field(repr=False)
     hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicValue:
+    """A public secret: text, PEM or hex by its kind; times in RFC 3339, of certificates only."""
+
+    kind: str
+    value: str
+    expires: str | None
+    renew: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """An entry of a session's history; `uploaded_at` is ISO 8601.
+
+    `uploader` is the key hash of a client certificate, or those of the signers, with commas.
+    """
+
+    hash: str
+    predecessor: str | None
+    uploaded_at: str
+    uploader: str
+    signed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,20 +216,92 @@ class CasClient:
 
     def create_session(self, text: str) -> Created:
         """Create a session, or update the one that its predecessor names."""
-        answer = self._call("POST", "/v1/sessions", text.encode(), _YAML)
-        return Created(hash_member(answer, "hash", self.url), _warnings(answer))
+        return self._created(self._call("POST", "/v1/sessions", text.encode(), _YAML))
+
+    def create_signed_session(self, document: str) -> Created:
+        """Create or update a session with signatures (JSON); no identity is needed."""
+        return self._created(self._call("PUT", "/v1/signed_sessions", document.encode(), _JSON))
+
+    def create_encrypted_session(self, document: str) -> Created:
+        """The same with a signed session that is encrypted to this CAS."""
+        return self._created(self._call("PUT", "/v1/encrypted_sessions", document.encode(), _JSON))
 
     def read_session(self, name: str, session_hash: str | None = None) -> ReadSession:
         """A session, active or the version with that hash."""
-        if not name:
-            raise UsageError("expected the name of a session, or / for the root, got an empty text")
-        path = "/v1/sessions/" + name.strip("/")
+        path = _session_path("sessions", name)
         if session_hash is not None:
             path += f"?hash={session_hash}"
         answer = self._call("GET", path)
         return ReadSession(
             text_member(answer, "session", self.url), hash_member(answer, "hash", self.url)
         )
+
+    def read_values(self, name: str, *, session_hash: str | None = None) -> dict[str, PublicValue]:
+        """The public secrets of a session by name, whoever asks; see docs/formats/rest.md."""
+        path = f"/v1/values/session={name}"
+        if session_hash is not None:
+            path += f",session_hash={session_hash}"
+        values = self._call("GET", path).get("values")
+        if not isinstance(values, dict):
+            raise NetworkError(f"CAS at '{self.url}' did not answer properly: expected values")
+        return {secret: self._value(found) for secret, found in values.items()}
+
+    def read_value(self, name: str, secret: str, *, session_hash: str | None = None) -> PublicValue:
+        """One public secret of a session."""
+        path = f"/v1/values/session={name},secret={secret}"
+        if session_hash is not None:
+            path += f",session_hash={session_hash}"
+        return self._value(self._call("GET", path))
+
+    def _value(self, found: JsonValue) -> PublicValue:
+        record = found if isinstance(found, dict) else {}
+        expires, renew = record.get("expires"), record.get("renew")
+        return PublicValue(
+            text_member(record, "kind", self.url),
+            text_member(record, "value", self.url),
+            expires if isinstance(expires, str) else None,
+            renew if isinstance(renew, str) else None,
+        )
+
+    def session_hash(self, name: str) -> str:
+        """The hash of a session's active version; public where the session has a salt."""
+        return hash_member(
+            self._call("GET", _session_path("session_hashes", name)), "hash", self.url
+        )
+
+    def session_history(self, name: str) -> Iterator[Version]:
+        """The versions of a session, newest first, fetched page by page."""
+        path = _session_path("session_history", name)
+        for item in self._pages(path, "before", "versions"):
+            record = item if isinstance(item, dict) else {}
+            predecessor = record.get("predecessor")
+            yield Version(
+                hash_member(record, "hash", self.url),
+                predecessor if isinstance(predecessor, str) else None,
+                text_member(record, "uploaded_at", self.url),
+                text_member(record, "uploader", self.url),
+                record.get("signed") is True,
+            )
+
+    def list_sessions(self, namespace: str = "/") -> Iterator[str]:
+        """Names of the sessions directly in a namespace, in order, fetched page by page."""
+        path = f"/v1/session_list?namespace={canonical_name(namespace)}"
+        for item in self._pages(path, "after", "sessions"):
+            yield text_member({"session": item}, "session", self.url)
+
+    def _pages(self, path: str, parameter: str, member: str) -> Iterator[JsonValue]:
+        separator = "&" if "?" in path else "?"
+        answer = self._call("GET", path)
+        while True:
+            listed, following = answer.get(member), answer.get("next")
+            if not isinstance(listed, list):
+                raise NetworkError(
+                    f"CAS at '{self.url}' did not answer properly: expected {member}"
+                )
+            yield from listed
+            if not isinstance(following, str) or not listed:
+                return
+            answer = self._call("GET", f"{path}{separator}{parameter}={canonical_name(following)}")
 
     def backup_nonce(self) -> str:
         """A challenge for a backup CAS; by the owner only."""
@@ -238,6 +335,9 @@ class CasClient:
     def unregister_backup(self, backup_id: str) -> None:
         """Withdraw a registration; by the owner only."""
         self._call("DELETE", f"/v1/backups/{backup_id}")
+
+    def _created(self, answer: JsonObject) -> Created:
+        return Created(hash_member(answer, "hash", self.url), _warnings(answer))
 
     def _backup(self, record: JsonObject) -> Backup:
         isvsvn = record.get("isvsvn")
@@ -325,6 +425,12 @@ def _issued_by_known(leaf: bytes, known: KnownCas) -> bool:
     except (VerificationError, MalformedError):
         return False
     return True
+
+
+def _session_path(collection: str, name: str) -> str:
+    if not name:
+        raise UsageError("expected the name of a session, or / for the root, got an empty text")
+    return f"/v1/{collection}/" + name.strip("/")
 
 
 def _warnings(answer: JsonObject) -> tuple[str, ...]:

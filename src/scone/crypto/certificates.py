@@ -135,6 +135,33 @@ def verify_issued_by(leaf_der: bytes, root_der: bytes, *, now: dt.datetime) -> N
             )
 
 
+def cas_chain(chain: tuple[bytes, ...], *, now: dt.datetime) -> tuple[bytes, bytes]:
+    """The certificates that a CAS shows in TLS: its instance, then the root that issued it (DER).
+
+    Which CAS it is, only a comparison of one of their keys says.
+
+    Raises:
+        VerificationError: another chain, such as a certificate for something else than serving.
+        MalformedError: not certificates in DER.
+    """
+    expected = "expected the certificates of a CAS (CN=cas-instance for servers, then CN=cas)"
+    if len(chain) != 2:
+        raise VerificationError(f"{expected}, got {len(chain)} certificates")
+    leaf, root = chain
+    verify_issued_by(leaf, root, now=now)
+    # The CAS key also certifies keys that serve nothing, such as that of the audit log.
+    certificate = load_certificate(leaf)
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        serves = ExtendedKeyUsageOID.SERVER_AUTH in usage
+    except x509.ExtensionNotFound:
+        serves = False
+    if not serves or [name.value for name in names] != ["cas-instance"]:
+        raise VerificationError(f"{expected}, got another one")
+    return leaf, root
+
+
 def load_certificate(der: bytes, place: str = "certificate") -> x509.Certificate:
     """A certificate whose public key is of an accepted type.
 

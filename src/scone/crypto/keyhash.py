@@ -2,12 +2,11 @@
 
 Form (docs/formats/key-hash.md): Bitcoin alphabet, version byte 0x01, the 32-byte
 SHA-256 of the SubjectPublicKeyInfo DER (RFC 5280, 4.1.2.7), four bytes of double
-SHA-256 as checksum. No import beyond hashlib: `scone self show-key-hash` is timed.
+SHA-256 as checksum. Imports as little as it can: `scone self show-key-hash` is timed.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
 
 from scone.errors import MalformedError
@@ -20,6 +19,8 @@ _MAX_CHARACTERS: Final = 52  # 37 bytes never need more
 
 
 def _checksum(payload: bytes) -> bytes:
+    import hashlib  # here: loading OpenSSL takes time, and most sessions have no key hash
+
     return hashlib.sha256(hashlib.sha256(payload).digest()).digest()[:4]
 
 
@@ -61,6 +62,8 @@ def decode_base58check(text: str, *, place: str = "key hash") -> tuple[int, byte
 
 def key_hash(spki_der: bytes) -> str:
     """SCONE key hash of a SubjectPublicKeyInfo in DER."""
+    import hashlib
+
     return key_hash_of_digest(hashlib.sha256(spki_der).digest())
 
 

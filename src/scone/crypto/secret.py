@@ -6,7 +6,6 @@ secret in a log, a traceback, a `repr` or a comparison that leaks by its timing.
 
 from __future__ import annotations
 
-import hmac
 from typing import final
 
 
@@ -29,6 +28,8 @@ class SecretBytes:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SecretBytes):
             return NotImplemented
+        import hmac  # here: it loads OpenSSL, and few programs that start compare secrets
+
         return hmac.compare_digest(self._value, other._value)
 
     def __hash__(self) -> int:

@@ -6,10 +6,7 @@ import hmac
 from datetime import UTC, datetime
 from typing import Final
 
-from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-from scone.crypto.certificates import load_certificate, verify_issued_by
+from scone.crypto.certificates import cas_chain
 from scone.crypto.der import spki_of_certificate
 from scone.crypto.keyhash import key_hash, parse_key_hash
 from scone.errors import MalformedError, VerificationError
@@ -44,15 +41,9 @@ def check_chain(chain: tuple[bytes, ...], cas_key: str, now: datetime, place: st
     Raises:
         VerificationError: anything else.
     """
-    if len(chain) != 2:
-        raise VerificationError(
-            f"{place}: expected the certificates of a CAS (instance and root), got {len(chain)}"
-        )
-    leaf, root = chain
     try:
+        _, root = cas_chain(chain, now=now)
         _require_key(root, cas_key, place)
-        verify_issued_by(leaf, root, now=now)
-        _require_instance(load_certificate(leaf), place)
     except MalformedError as error:
         raise VerificationError(f"{place}: {error}") from error
 
@@ -63,18 +54,4 @@ def _require_key(root: bytes, cas_key: str, place: str) -> None:
         raise VerificationError(
             f"{place}: expected the CAS with key hash {cas_key}, got {found}",
             hint="nothing was sent; is SCONE_CAS_ADDR right, and SCONE_CAS_KEY current?",
-        )
-
-
-def _require_instance(certificate: x509.Certificate, place: str) -> None:
-    """The CAS key also certifies keys that serve nothing, such as that of the audit log."""
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        serves = ExtendedKeyUsageOID.SERVER_AUTH in usage
-    except x509.ExtensionNotFound:
-        serves = False
-    if not serves or [name.value for name in names] != ["cas-instance"]:
-        raise VerificationError(
-            f"{place}: expected a certificate CN=cas-instance for servers, got another one"
         )

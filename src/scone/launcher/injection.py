@@ -143,7 +143,7 @@ class Preparation:
         return True
 
 
-def prepare(config: ServiceConfig, out: Console) -> Preparation:
+def prepare(config: ServiceConfig, software_identity: str, out: Console) -> Preparation:
     """Contents and places of all injection files of a configuration.
 
     Raises:
@@ -159,7 +159,12 @@ def prepare(config: ServiceConfig, out: Console) -> Preparation:
                 from scone.service_config.template import expand_template  # slow, rarely needed
 
                 template = _template(file.path)
-                content = expand_template(config, template, place=f"injection file {file.path}")
+                content = expand_template(
+                    config,
+                    template,
+                    place=f"injection file {file.path}",
+                    software_identity=software_identity,
+                )
             elif _has_content(file.path):
                 out.log(
                     INFO,

@@ -17,7 +17,7 @@ from typing import Final
 from scone import __version__
 from scone.errors import NotFoundError, SconeError, places_of
 from scone.launcher.console import Console, write, write_error
-from scone.launcher.settings import Settings
+from scone.launcher.settings import ACCESS_TOKEN, Settings
 from scone.log_level import DEBUG, INFO, WARNING
 from scone.tee.measurement import OpenedProgram, measure_program, open_program
 
@@ -33,9 +33,10 @@ Usage: scone-run PROGRAM [ARGUMENTS]...
 Start PROGRAM, attested, with the arguments, environment and files that the CAS has for it.
 
 Environment:
-  SCONE_CONFIG_ID  SESSION/SERVICE; without it PROGRAM runs unattested, with your arguments
+  SCONE_CONFIG_ID  SESSION/SERVICE, or SESSION/SERVICE@CODE with a one-time password; without it PROGRAM runs unattested, with your arguments
   SCONE_CAS_ADDR   host[:port] of the CAS (default cas, port 18765)
   SCONE_CAS_KEY    key hash of the CAS that may configure PROGRAM; part of the measurement
+  SCONE_SERVICE_ACCESS_TOKEN  the service_access_token of the session, if it has one
   SCONE_LAS_ADDR   socket of the LAS (default ~/.cas/simulated-platform/las.sock)
   SCONE_MODE       SIM or AUTO (this version has no hardware mode)
   SCONE_HEAP, SCONE_STACK, SCONE_TCS   sizes such as 64M, threads; part of the measurement
@@ -130,7 +131,9 @@ def _run(settings: Settings, program: OpenedProgram, words: Sequence[str]) -> in
             "SCONE_CONFIG_ID is not set: the program runs unattested, with the arguments and the "
             "environment of the host",
         )
-        return _execute_unattested(program, words, os.environb)
+        environment = dict(os.environb)
+        environment.pop(ACCESS_TOKEN.encode(), None)
+        return _execute_unattested(program, words, environment)
     return _run_attested(settings, settings.config_id, program, words, out)
 
 
@@ -139,14 +142,12 @@ def _run_attested(
 ) -> int:
     """Measure, attest, receive, start; one place tells why it failed."""
     from scone.launcher.attestation import fetch_configuration
-    from scone.launcher.start import StartError, die_by, run_service
+    from scone.launcher.start import StartError, die_by, invoke, run_service
 
     measured = measure_program(program, settings.options)
     out.log(INFO, f"Enclave hash: {measured.mrenclave.hex()}")
     for path, digest in measured.files:  # which one changed, when the CAS refuses the whole
         out.log(DEBUG, f"measured {path} {digest}")
-    if len(words) > 1:
-        out.log(INFO, "Ignoring the host's arguments: those of the session apply")
     try:
         config = fetch_configuration(settings, config_id, program, measured, out)
         if settings.pwd is not None:
@@ -156,7 +157,8 @@ def _run_attested(
                 "directory.\n\tApplying process working directory from service's session "
                 f"configuration ({config.pwd})",
             )
-        status = run_service(program, measured, config, out)
+        call = invoke(config, words, os.environb, out)
+        status = run_service(program, measured, config, call, out)
     except SconeError as error:
         stage = "Configuration failed" if isinstance(error, StartError) else "Attestation failed"
         out.fatal(
@@ -164,7 +166,7 @@ def _run_attested(
             error.messages,
             error.hint,
             f"Connecting to CAS at {settings.cas.host} (port {settings.cas.port}) using service ID "
-            f"{config_id}",
+            f"{settings.service_id}",
         )
         return FAILED
     if status < 0:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
+from scone.crypto.secret import SecretBytes
 from scone.errors import UnsupportedError, UsageError
 from scone.log_level import LEVELS, parse_level
 from scone.tee.measurement import EnclaveOptions
 from scone.transport.address import ENCLAVE_PORT, Address, parse_address
+
+ACCESS_TOKEN: Final = "SCONE_SERVICE_ACCESS_TOKEN"  # noqa: S105
+"""Name of the variable with the service access token, which no program gets."""
 
 _DEFAULT_CAS: Final = "cas"
 _MAX_CONFIG_ID: Final = 4096
@@ -22,12 +27,13 @@ class Settings:
 
     cas: Address
     las_address: str | None
-    config_id: str | None
+    config_id: str | None = field(repr=False)
     options: EnclaveOptions
     log_level: int
     print_hash: bool
     print_version: bool
     pwd: str | None
+    access_token: SecretBytes | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -50,7 +56,9 @@ class Settings:
         if config_id is not None and (
             len(config_id) > _MAX_CONFIG_ID or not config_id.isprintable()
         ):
-            raise UsageError("SCONE_CONFIG_ID: expected SESSION/SERVICE, got another text")
+            expected = "SESSION/SERVICE or SESSION/SERVICE@CODE"
+            raise UsageError(f"SCONE_CONFIG_ID: expected {expected}, got another text")
+        token = environment.get(ACCESS_TOKEN)
         return cls(
             cas=parse_address(
                 environment.get("SCONE_CAS_ADDR") or _DEFAULT_CAS,
@@ -64,7 +72,16 @@ class Settings:
             print_hash=_switch(environment, "SCONE_HASH"),
             print_version=_switch(environment, "SCONE_VERSION"),
             pwd=environment.get("SCONE_PWD") or None,
+            access_token=SecretBytes(os.fsencode(token)) if token else None,
         )
+
+    @property
+    def service_id(self) -> str | None:
+        """The configuration id to show: a one-time password may still be good."""
+        if self.config_id is None:
+            return None
+        name, at, _ = self.config_id.rpartition("@")
+        return f"{name}@******" if at else self.config_id
 
     def require_cas_key(self) -> str:
         """The CAS key hash, without which nothing is measured or attested.
@@ -90,7 +107,7 @@ class Settings:
             f"SCONE_HEAP={self.options.heap}",
             f"SCONE_STACK={self.options.stack}",
             "SCONE_MODE=sim",
-            f"SCONE_CONFIG_ID: {self.config_id or '<not specified>'}",
+            f"SCONE_CONFIG_ID: {self.service_id or '<not specified>'}",
             "",
         ]
 

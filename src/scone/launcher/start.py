@@ -6,7 +6,7 @@ import json
 import os
 import resource
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
@@ -16,8 +16,10 @@ from scone.launcher import kernel
 from scone.launcher.console import Console
 from scone.launcher.injection import Placed, prepare
 from scone.launcher.placement import place
-from scone.log_level import ERROR
-from scone.service_config.model import ServiceConfig
+from scone.launcher.settings import ACCESS_TOKEN
+from scone.log_level import ERROR, INFO
+from scone.service_config.host import Invocation, invocation
+from scone.service_config.model import HostArgument, ServiceConfig
 from scone.tee.measurement import Measurement, OpenedProgram, open_program, require_unchanged
 from scone.tee.program_file import digest_of, read_shebang, require_same
 
@@ -44,31 +46,71 @@ class _Start:
     program: OpenedProgram
     measured: Measurement
     config: ServiceConfig
+    call: Invocation
     files: Sequence[Placed]
     parent: int
     mask: frozenset[int]
 
 
+def invoke(
+    config: ServiceConfig, words: Sequence[str], environment: Mapping[bytes, bytes], out: Console
+) -> Invocation:
+    """What to start, with what the session takes from the host; `words` begin with the program.
+
+    Raises:
+        StartError: nothing can be started: no command, too few arguments of the host, the access
+            token as a variable of the program, or files that this launcher cannot protect.
+    """
+    protected = [f"volume {volume.name} at {volume.path}" for volume in config.volumes]
+    if config.fspf is not None:
+        protected.append(f"file system protection file {config.fspf.path}")
+    if protected:
+        raise StartError(
+            f"this launcher cannot protect files yet, and the session asks for it: "
+            f"{', '.join(protected)}",
+            hint="nothing was started: without protection the host could read and change them",
+        )
+    if not config.arguments:
+        raise StartError(
+            "the session gives the service no command", hint="add `command:` to the service"
+        )
+    if (ACCESS_TOKEN.encode(), None) in config.environment:
+        raise StartError(f"no program gets the host's variable {ACCESS_TOKEN}")
+    arguments = [os.fsencode(word) for word in words[1:]]
+    used = {word.position for word in config.arguments if isinstance(word, HostArgument)}
+    ignored = [f"@@{number}" for number in range(1, len(words)) if number not in used]
+    if ignored:
+        out.log(
+            INFO,
+            "Ignoring the host's arguments: those of the session apply "
+            f"(it does not use {', '.join(ignored)})",
+        )
+    try:
+        return invocation(config, arguments, environment)
+    except UsageError as error:
+        raise StartError(str(error), hint=error.hint) from None
+
+
 def run_service(
-    program: OpenedProgram, measured: Measurement, config: ServiceConfig, out: Console
+    program: OpenedProgram,
+    measured: Measurement,
+    config: ServiceConfig,
+    call: Invocation,
+    out: Console,
 ) -> int:
     """Run the service to its end; its exit status, or minus the signal that ended it.
 
     Raises:
         SconeError: it could not be started; nothing of it is left.
     """
-    if not config.arguments:
-        raise UsageError(
-            "the session gives the service no command", hint="add `command:` to the service"
-        )
-    preparation = prepare(config, out)
+    preparation = prepare(config, measured.mrenclave.hex(), out)
     try:
         watched = {*FORWARDED, signal.SIGCHLD}
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, the status would be lost
         mask = frozenset(
             int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, watched)
         )
-        start = _Start(program, measured, config, preparation.files, os.getpid(), mask)
+        start = _Start(program, measured, config, call, preparation.files, os.getpid(), mask)
         try:
             return _supervise(_fork(start, out), watched, out)
         finally:
@@ -159,7 +201,7 @@ def _set_up_and_execute(start: _Start, out: Console) -> NoReturn:
         raise UsageError(
             f"pwd: the working directory {folder} of the session cannot be used: {error.strerror}"
         ) from error
-    environment = {name: value.reveal() for name, value in start.config.environment}
+    environment = start.call.environment
     # Here, where the injection files are in place: they could cover a library as well.
     require_unchanged(start.program, start.measured.files, environment, folder=folder)
     _require_interpreter(start)
@@ -170,7 +212,7 @@ def _set_up_and_execute(start: _Start, out: Console) -> NoReturn:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, start.mask)
-    execute(start.program, [word.reveal() for word in start.config.arguments], environment)
+    execute(start.program, start.call.arguments, environment)
 
 
 def _require_interpreter(start: _Start) -> None:

@@ -17,10 +17,14 @@ from scone.session.secrets import Loaded, SecretValues, render
 class Expansion:
     """Expands texts with one set of secret values; counts what it has given out."""
 
-    __slots__ = ("_left", "_loaded", "_rendered", "_values")
+    __slots__ = ("_identity", "_left", "_loaded", "_rendered", "_values")
 
-    def __init__(self, values: SecretValues, limit: int = MAX_CONTENT) -> None:
+    def __init__(
+        self, values: SecretValues, software_identity: str | None, limit: int = MAX_CONTENT
+    ) -> None:
+        """`software_identity` is the measurement of the attested program; None: nothing was."""
         self._values = values
+        self._identity = software_identity
         self._rendered: dict[Placeholder, bytes] = {}
         self._loaded = Loaded()
         self._left = limit
@@ -65,6 +69,13 @@ class Expansion:
         return self._joined(parts, place)
 
     def _value(self, placeholder: Placeholder) -> bytes:
+        if placeholder.builtin:
+            if self._identity is None:
+                raise UsageError(
+                    f"{placeholder}: no program was attested that could be meant",
+                    hint="a session with mode: none attests no program",
+                )
+            return self._identity.encode("ascii")
         if placeholder not in self._rendered:
             self._rendered[placeholder] = render(self._values, placeholder, self._loaded)
         return self._rendered[placeholder]

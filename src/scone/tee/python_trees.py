@@ -19,6 +19,8 @@ from scone.tee.program_file import digest_of_path
 
 _MAX_FILES: Final = 20_000
 _CACHE: Final = "__pycache__"
+_EXTRA: Final = re.compile(r";.*\bextra\b[\s=]*[\"']?([A-Za-z0-9._-]*)")
+_RUN_EXTRAS: Final = ("azure",)
 _REQUIREMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -72,7 +74,10 @@ def _files(root: Path) -> list[Path]:
 
 
 def _dependencies(distribution: str) -> list[str]:
-    """Names of the distributions that one needs to run, itself left out."""
+    """Names of the distributions that one needs to run, itself left out.
+
+    Those of its extras that it loads while it runs count where they are installed.
+    """
     from importlib import metadata
 
     done: list[str] = []
@@ -86,7 +91,9 @@ def _dependencies(distribution: str) -> list[str]:
         done.append(name)
         for line in requires:
             requirement = _REQUIREMENT.match(line)
-            if requirement is None or re.search(r";.*\bextra\b", line):
+            extra = _EXTRA.search(line)
+            wanted_extra = extra is None or (name == distribution and extra[1] in _RUN_EXTRAS)
+            if requirement is None or not wanted_extra:
                 continue
             wanted = re.sub(r"[-_.]+", "-", requirement[0]).lower()
             if wanted not in done and wanted not in waiting:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from scone.crypto.secret import SecretBytes
-from scone.errors import NetworkError, VerificationError
+from scone.errors import NetworkError, UnreachableError, VerificationError
 from scone.transport.address import CLIENT_PORT, Address, parse_address
 from scone.transport.http import Headers, Response, check_header
 from scone.transport.http_parser import ResponseParser
@@ -53,7 +53,7 @@ def connect(address: Address | str, options: Options | None = None) -> Connectio
 
     Raises:
         MalformedError: not an address.
-        NetworkError: no connection, after `retries` further attempts.
+        UnreachableError: no connection, after `retries` further attempts.
         VerificationError: `check_peer` refuses the server; never tried again.
         StateError: the identity cannot be used.
     """
@@ -139,7 +139,7 @@ class Connection:
         """Connect, unless it is connected.
 
         Raises:
-            NetworkError: no connection, after `retries` further attempts.
+            UnreachableError: no connection, after `retries` further attempts.
             VerificationError: another key than the pinned one.
             StateError: the identity cannot be used.
         """
@@ -152,7 +152,7 @@ class Connection:
                 if attempt == self._options.retries:
                     hint = "is the address right and the service running?"
                     text = f"cannot connect to {self.address}: {_cause(error)}"
-                    raise NetworkError(text, hint=hint) from error
+                    raise UnreachableError(text, hint=hint) from error
             else:
                 return
 

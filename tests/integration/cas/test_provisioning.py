@@ -1,6 +1,8 @@
 """The first claim: token, races, retries, injection, configuration."""
 
+import asyncio
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import harness
@@ -8,6 +10,7 @@ import pytest
 
 from scone.attestation.cas_evidence import CasDocument
 from scone.attestation.receipt import Receipt, verify_receipt
+from scone.cas.operations import read_session
 from scone.cas.operations.provision import refuse_injection
 from scone.crypto.secret import SecretBytes
 from scone.errors import ForbiddenError
@@ -158,6 +161,44 @@ def test_an_audit_log_that_cannot_be_opened_refuses_the_change_and_ends_nothing(
         assert running.stop_reasons == []
     with harness.running_cas(tmp_path, platform) as running:
         assert running.cas.phase.config.audit_log_mode == "disabled"
+
+
+@pytest.mark.parametrize("mode", ["unsigned", "disabled"])
+def test_a_request_that_waits_while_the_configuration_is_updated_is_answered_and_recorded(
+    fresh, owner, monkeypatch, mode
+):
+    config = {"audit_log": {"mode": "unsigned"}}
+    assert harness.provision(fresh, owner, config)[0] == 200
+    assert harness.create(fresh, harness.session_text(), owner)[0] == 201
+    waits, goes_on = threading.Event(), threading.Event()
+    authorise = read_session.authorise
+
+    async def slow(*args, **more):
+        waits.set()
+        assert await asyncio.to_thread(goes_on.wait, 20)
+        return await authorise(*args, **more)
+
+    monkeypatch.setattr(read_session, "authorise", slow)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(harness.read, fresh, "demo", owner)
+        assert waits.wait(20)
+        new = {"audit_log": {"mode": mode}}
+        assert fresh.call("PUT", "/v1/config", {"config": new}, owner)[0] == 200
+        goes_on.set()
+        status, answer = reading.result(20)
+    assert status == 200, answer
+    assert fresh.stop_reasons == []
+    lines = fresh.cas.availability.audit_log_path.read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines[-2:]] == ["config_updated", "session_read"]
+
+
+def test_an_update_that_turns_the_audit_log_on_records_from_then_on(fresh, owner):
+    assert harness.provision(fresh, owner)[0] == 200
+    new = {"audit_log": {"mode": "unsigned"}}
+    assert fresh.call("PUT", "/v1/config", {"config": new}, owner)[0] == 200
+    assert harness.create(fresh, harness.session_text(), owner)[0] == 201
+    lines = fresh.cas.availability.audit_log_path.read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["config_updated", "session_created"]
 
 
 def test_the_console_has_the_new_keys_after_a_claim(fresh, owner, caplog):

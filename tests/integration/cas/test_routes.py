@@ -19,12 +19,20 @@ EXPECTED = {
     ("POST", "/session"): "CERTIFICATE_AND_POLICY",
     ("GET", "/v1/sessions/{name}"): "POLICY",
     ("GET", "/session/{name}"): "POLICY",
+    ("PUT", "/v1/signed_sessions"): "SIGNATURES",
+    ("PUT", "/v1/encrypted_sessions"): "SIGNATURES",
+    ("GET", "/v1/session_hashes/{name}"): "SALT",
+    ("GET", "/v1/session_history/{name}"): "POLICY",
+    ("GET", "/v1/session_list"): "POLICY",
+    ("GET", "/v1/values/{reference}"): "PUBLIC",
+    ("POST", "/v1/shared"): "PEER",
     ("POST", "/v1/backups/nonce"): "OWNER",
     ("POST", "/v1/backups"): "OWNER",
     ("GET", "/v1/backups"): "OWNER",
     ("DELETE", "/v1/backups/{id}"): "OWNER",
     ("POST", "/v1/registration"): "NONCE",
     ("POST", "/v1/service"): "EVIDENCE",
+    ("POST", "/v1/service_token"): "CHANNEL",
 }
 WHILE_UNPROVISIONED = {
     "/v1/version",
@@ -42,7 +50,10 @@ def path_of(route):
 def test_the_table_is_exactly_what_was_decided():
     assert {(r.method, r.path): r.authorisation.name for r in ROUTES} == EXPECTED
     assert {r.path for r in ROUTES if r.while_unprovisioned} == WHILE_UNPROVISIONED
-    assert [r.path for r in ROUTES if r.listener is Listener.ENCLAVE] == ["/v1/service"]
+    assert [r.path for r in ROUTES if r.listener is Listener.ENCLAVE] == [
+        "/v1/service",
+        "/v1/service_token",
+    ]
 
 
 OWNER_ROUTES = [r for r in ROUTES if r.authorisation is Authorisation.OWNER]

@@ -2,12 +2,15 @@
 
 import base64
 import hashlib
+import json
+from collections import Counter
 
 import harness
 import pytest
 from harness import create, strings
 
 from scone.attestation.sgx.tcb import TcbStatus
+from scone.cas import audit
 from scone.crypto.secret import SecretBytes
 from scone.service_config import ServiceConfig
 from scone.tee.base import EnclaveIdentity
@@ -27,8 +30,6 @@ def refused(answer):
 
 
 def test_the_right_program_gets_exactly_what_the_session_says(serving, platform):
-    import json
-
     status, body = serving.attest_service(platform, "demo/app")
     assert status == 200
     config = ServiceConfig.from_json(json.dumps(body, separators=(",", ":")).encode())
@@ -124,7 +125,9 @@ def test_a_platform_with_an_outdated_tcb_is_refused_with_the_toleration_that_adm
 def test_unknown_services_and_sessions_are_refused(serving, platform):
     assert "Failed to retrieve" in refused(serving.attest_service(platform, "demo/none"))
     assert "Failed to retrieve" in refused(serving.attest_service(platform, "none/app"))
-    assert "one-time password" in refused(serving.attest_service(platform, "demo/app@123456"))
+    assert "has no One-time Password" in refused(
+        serving.attest_service(platform, "demo/app@123456")
+    )
 
 
 def test_mode_none_needs_no_evidence_and_says_so_in_the_session(cas, owner, platform):
@@ -201,3 +204,55 @@ def test_what_anybody_can_send_adds_no_line_to_the_audit_log(fresh, owner, platf
     )
     fresh.attest_service(platform, "demo/app", other)
     assert "service_refused" in log.read_text().removeprefix(before)
+
+
+def test_what_anybody_may_do_has_a_bounded_number_of_lines_in_the_audit_log(
+    fresh, owner, platform, monkeypatch
+):
+    """Whoever has a client certificate is as unknown as who has none, where everybody may read."""
+    monkeypatch.setattr(audit, "LINES_A_MINUTE", 3)
+    begun = harness.now()
+    fresh.cas.now = lambda: begun  # all within a minute
+    assert harness.provision(fresh, owner, {"audit_log": {"mode": "unsigned"}})[0] == 200
+    policy = "access_policy: {read: [ANY], list_sessions: [ANY], update: [CREATOR]}\n"
+    head = 'version: "0.3.12"\nsecurity: {attestation: {mode: none}}\n'
+    services = "services: [{name: app, command: app}, {name: other, command: app}]\n"
+    assert create(fresh, f"name: open\n{head}{services}{policy}", owner)[0] == 201
+    assert create(fresh, harness.session_text(), owner)[0] == 201
+    evil = EnclaveIdentity(hashlib.sha256(b"evil").digest(), harness.SERVICE_PROGRAM.mrsigner, 7, 3)
+    log = fresh.cas.availability.audit_log_path
+    before = len(log.read_text().splitlines())
+    for number in range(5):
+        somebody = harness.identity() if number % 2 else None
+        assert harness.read(fresh, "open", somebody)[0] == 200
+        for path in (
+            "/v1/session_hashes/open",
+            "/v1/session_history/open",
+            "/v1/session_list?namespace=open",
+        ):
+            status, answer = fresh.call("GET", path, b"", somebody)
+            assert status == 200, (path, answer)
+        assert harness.read(fresh, "demo", owner)[0] == 200
+        for service in ("open/app", "open/other"):
+            no_evidence = lambda _: {"quote": None}  # noqa: E731
+            assert fresh.attest_service(platform, service, lie=no_evidence)[0] == 200
+        assert fresh.attest_service(platform, "demo/app", evil)[0] == 403
+        assert fresh.attest_service(platform, "demo/app")[0] == 200
+    entries = [json.loads(line) for line in log.read_text().splitlines()[before:]]
+    found = Counter((one["event"], one["session"], one.get("service")) for one in entries)
+    assert found.pop(("session_read", "demo", None)) == 5  # by somebody whom the policy names
+    missing = [key for key in found if key[0] == "events_left_out"]
+    assert sum(found.pop(key) for key in missing) == 8
+    assert found == dict.fromkeys(
+        (
+            ("session_read", "open", None),
+            ("session_hash_read", "open", None),
+            ("session_history_read", "open", None),
+            ("sessions_listed", "open", None),
+            ("service_attested", "open", "app"),
+            ("service_attested", "open", "other"),
+            ("service_attested", "demo", "app"),
+            ("service_refused", "demo", "app"),
+        ),
+        3,
+    )

@@ -1,12 +1,18 @@
 """Sessions over REST: create, update, read, history, rights, races, quotas."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import harness
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from harness import create, read, strings
 
+from scone.cas.sessions import Sessions
 from scone.crypto.keyhash import key_hash
+from scone.crypto.secret import SecretBytes
 
 
 def with_predecessor(text, found):
@@ -221,3 +227,36 @@ def test_the_audit_log_has_a_line_for_each_operation_and_no_secret(fresh, owner,
         "session_read",
         "service_attested",
     ]
+
+
+class LongIdentity:
+    """A client whose certificate has 90 KB."""
+
+    def __init__(self):
+        key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+        extension = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes(66_000))
+        certificate = (
+            x509.CertificateBuilder(name, name, key.public_key(), 1)
+            .not_valid_before(harness.now() - timedelta(days=1))
+            .not_valid_after(harness.now() + timedelta(days=1))
+            .add_extension(extension, critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        pem = serialization.Encoding.PEM
+        self.pem = SecretBytes(key.private_bytes(pem, *form) + certificate.public_bytes(pem))
+
+
+def test_a_session_that_its_creator_makes_too_long_is_refused_and_not_stored(fresh, owner):
+    harness.provision(fresh, owner, {"sessions": {"root_create": "any"}})
+    who = LongIdentity()
+    text = 'name: long\nversion: "0.3.10"\nsecrets:\n- {name: s, kind: ascii, value: VALUE}\n'
+    status, answer = create(fresh, text.replace("VALUE", "x" * 980_000), who)
+    assert (status, answer["code"]) == (400, "malformed")
+    assert "at most 1048576 bytes in canonical form, its creator included" in answer["msg"][-1]
+    assert read(fresh, "long", who)[0] == 404
+    status, answer = create(fresh, text.replace("VALUE", "x" * 950_000), who)
+    assert status == 201, answer
+    fresh.cas.sessions = Sessions()  # as after a restart
+    assert read(fresh, "long", who)[1]["hash"] == answer["hash"]
+    assert create(fresh, with_predecessor(text, answer["hash"]), who)[0] == 201

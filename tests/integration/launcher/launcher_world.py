@@ -11,6 +11,7 @@ import threading
 from datetime import UTC, datetime
 
 from fakes.evidence import seeded
+from scone.attestation.access_token import TOKEN_EXPORTER_LABEL, proves_token, token_proof
 from scone.attestation.report_data import SERVICE_EXPORTER_LABEL, service_report_data
 from scone.attestation.sgx.quote import Quote
 from scone.crypto.certificates import create_cas_root, issue_cas_instance
@@ -19,6 +20,7 @@ from scone.crypto.keyhash import key_hash
 from scone.crypto.keys import generate_private_key, private_key_pem, spki_of_private_key
 from scone.crypto.secret import SecretBytes
 from scone.service_config import InjectedFile, ServiceConfig
+from scone.service_config.model import HostArgument
 from scone.transport.address import Address
 from scone.transport.http import Response
 from scone.transport.listener import listen
@@ -34,7 +36,9 @@ def config(*arguments, environment=None, pwd="/", files=(), template_secrets=Non
         return None if value is None else SecretBytes(os.fsencode(value))
 
     return ServiceConfig(
-        arguments=tuple(secret(word) for word in arguments),
+        arguments=tuple(
+            word if isinstance(word, HostArgument) else secret(word) for word in arguments
+        ),
         environment=tuple(
             (os.fsencode(name), secret(value)) for name, value in (environment or {}).items()
         ),
@@ -67,6 +71,9 @@ class FakeCas:
         self.requests = []
         self.bound = []
         self.port = None
+        self.token = None
+        self.prove = lambda token, exporter: token_proof(token, "cas", exporter)
+        self.proofs = []
 
     def give(self, configuration):
         self.answer = Response(200, configuration.to_json())
@@ -77,6 +84,12 @@ class FakeCas:
     async def handle(self, request):
         body = json.loads(request.body)
         self.requests.append((request.method, request.path, body))
+        if request.path == "/v1/service_token":
+            return self._prove(request)
+        if "token_proof" in body:
+            exporter = request.exporter(TOKEN_EXPORTER_LABEL, 32)
+            proof = bytes.fromhex(body["token_proof"])
+            self.proofs.append(proves_token(proof, SecretBytes(self.token), "service", exporter))
         if body["quote"] is not None:
             quote = Quote.parse(base64.b64decode(body["quote"]))
             expected = service_report_data(
@@ -87,6 +100,14 @@ class FakeCas:
             )
             self.bound.append((quote.report.report_data == expected, quote.report.mrenclave.hex()))
         return self.answer
+
+    def _prove(self, request):
+        if self.token is None:
+            message = {"msg": ["session hello has no service access token"], "code": "forbidden"}
+            return Response(403, json.dumps(message).encode())
+        exporter = request.exporter(TOKEN_EXPORTER_LABEL, 32)
+        proof = self.prove(SecretBytes(self.token), exporter)
+        return Response(200, json.dumps({"proof": proof.hex()}).encode())
 
     @contextlib.contextmanager
     def running(self):

@@ -262,6 +262,8 @@ class Variant:
 class Security:
     tolerate: tuple[str, ...] = ()
     ignore_advisories: Any = ()
+    mode: str = "hardware"
+    must_be_sgx_local: bool = False
 
 
 RIGHT = (Variant((MRENCLAVE,)),)
@@ -322,6 +324,54 @@ class TestServiceVariants:
             "Not all of the required enclave properties are met by the enclave\n"
             "Error 1 of 1: Unexpected security version (ISVSVN, 1)"
         )
+
+
+THIS = verified().platform_id
+ELSEWHERE = "INTEL_QE_ID:" + "ab" * 16
+
+
+def test_its_platform_is_a_further_requirement():
+    assert THIS.startswith("INTEL_QE_ID:")
+    assert appraise_service(verified(), RIGHT, Security(), (ELSEWHERE, THIS))
+    error = refused(appraise_service, verified(), RIGHT, Security(), (ELSEWHERE,))
+    assert names(error) == ["platform"]
+    assert error.messages[1] == f"Unexpected platform ({THIS}) - Expected {ELSEWHERE}"
+    wrong = [Variant((OTHER,))]
+    both = refused(appraise_service, verified(), wrong, Security(), (ELSEWHERE,))
+    assert names(both) == ["platform", "mrenclave"]
+    assert names(refused(appraise_service, verified(), wrong, Security(), (THIS,))) == ["mrenclave"]
+
+
+def test_no_text_for_the_session_is_suggested_where_it_would_not_help():
+    old = of("OutOfDate", "INTEL-SA-00001")
+    error = refused(appraise_service, old, RIGHT, Security(), (ELSEWHERE,))
+    assert error.hint == ""
+
+
+def test_a_platform_of_before_scone_7_matches_nothing_and_the_refusal_says_so():
+    error = refused(appraise_service, verified(), RIGHT, Security(), ("ab" * 32,))
+    assert "64 hex digits name a SCONE quoting enclave" in error.messages[1]
+
+
+@pytest.mark.parametrize("security", [Security(mode="maa"), Security(mode="none")])
+def test_platforms_mean_nothing_in_other_modes(security):
+    assert appraise_service(verified(), RIGHT, security, (ELSEWHERE,))
+
+
+def test_remote_evidence_is_refused_where_it_must_be_local():
+    security = Security(("local-attestation-trust-cas-tcb",), must_be_sgx_local=True)
+    error = refused(appraise_service, verified(), RIGHT, security, (ELSEWHERE,))
+    assert names(error) == ["local"]
+    assert "local evidence is not available yet" in error.messages[1]
+
+
+def test_tolerating_local_attestation_changes_nothing_for_remote_evidence():
+    security = Security(("local-attestation-trust-cas-tcb",))
+    assert appraise_service(verified(), RIGHT, security, (THIS,))
+    assert names(refused(appraise_service, of("OutOfDate"), RIGHT, security, (ELSEWHERE,))) == [
+        "platform",
+        "outdated-tcb",
+    ]
 
 
 def of(status: str, *advisories: str, smt: bool = False):
@@ -539,6 +589,7 @@ def test_only_the_appraisal_package_holds_its_proof():
         if "PROOF" in path.read_text().replace("_PROOF_TYPE", "")
     }
     assert users == {
+        "attestation/maa.py",
         "attestation/verify.py",
         "attestation/appraise/accepted.py",
         "attestation/appraise/cas.py",

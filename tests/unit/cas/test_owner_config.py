@@ -59,6 +59,60 @@ def test_what_is_uploaded_reads_back_as_the_same_configuration():
     assert again.dcap_subscription_key == config.dcap_subscription_key
 
 
+def test_the_addresses_of_other_cases_are_kept_and_default_to_none():
+    addresses = [
+        "cas.example.com",
+        "CAS:9000",
+        "*.example.org",
+        "*",
+        "*:1",
+        "[::1]:8081",
+        "10.0.0.1",
+    ]
+    text = json.dumps({"sharing": {"allowed_addresses": addresses}})
+    config = read_owner_config(text, "o", "json")
+    assert config.sharing_allowed_addresses == tuple(map(str.lower, addresses))
+    again = read_owner_config(config.to_json().decode(), "o", "json")
+    assert again == config
+    assert OwnerConfig().sharing_allowed_addresses == ()
+
+
+def test_azure_is_microsofts_unless_the_owner_says_otherwise():
+    default = OwnerConfig().azure
+    assert default.authority == "login.microsoftonline.com"
+    assert "*.vault.azure.net" in default.vaults
+    text = (
+        '[azure]\nauthority = "Login.example:8443"\naudience = "vault.example"\n'
+        'vaults = ["*.Vault.example", "one.example:8443"]\nattestation = []\n'
+    )
+    config = read_owner_config(text, "o", "toml")
+    assert config.azure.authority == "login.example:8443"
+    assert config.azure.vaults == ("*.vault.example", "one.example:8443")
+    assert config.azure.attestation == ()
+    again = read_owner_config(config.to_json().decode(), "o", "json")
+    assert again == config
+    assert read_owner_config("{}", "o", "json").azure == default
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('authority = "https://login.example"', "azure.authority"),
+        ('audience = ""', "azure.audience"),
+        ('vaults = "*.vault.example"', "azure.vaults"),
+        ('vaults = ["x.example:70000"]', "azure.vaults"),
+        ('attestation = ["a/b"]', "azure.attestation"),
+        ('ca_certificates = "no PEM"', "azure.ca_certificates"),
+        ('ca_certificates = ""', "azure.ca_certificates"),
+        ('tenant = "x"', "azure.tenant"),
+    ],
+)
+def test_a_wrong_azure_section_is_refused_at_its_place(text, path):
+    with pytest.raises(DocumentError) as caught:
+        read_owner_config(f"[azure]\n{text}\n", "o", "toml")
+    assert [problem.path for problem in caught.value.problems] == [path]
+
+
 def test_an_empty_configuration_is_the_default():
     assert read_owner_config("", "o", "toml") == OwnerConfig()
 
@@ -87,6 +141,13 @@ REFUSED = {
     "subscription-key-not-hex": ('[dcap]\nsubscription_key="zz"\n', "subscription_key"),
     "signed-audit-log": ('[audit_log]\nmode="signed"\n', "not supported"),
     "network-sink": ('[audit_log]\nmode="unsigned"\nsink="network"\n', "not supported"),
+    "addresses-no-list": ('[sharing]\nallowed_addresses="a"\n', "a list"),
+    "address-with-path": ('[sharing]\nallowed_addresses=["https://a/"]\n', "HOST"),
+    "address-wildcard-inside": ('[sharing]\nallowed_addresses=["a.*.org"]\n', "HOST"),
+    "address-empty": ('[sharing]\nallowed_addresses=[""]\n', "HOST"),
+    "address-port": ('[sharing]\nallowed_addresses=["a:70000"]\n', "a port"),
+    "address-ipv6": ('[sharing]\nallowed_addresses=["[:::]"]\n', "IPv6"),
+    "sharing-key": ("[sharing]\nallowed_adresses=[]\n", "did you mean allowed_addresses"),
     "audit-mode": ('[audit_log]\nmode="on"\n', "disabled or unsigned or signed"),
     "audit-url-without-network": ('[audit_log]\nurl="https://x"\n', "url"),
     "root-create": ('[sessions]\nroot_create="everybody"\n', "owner or any"),

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from scone.client.answers import RejectedError, hash_member, read_answer, refusal, text_member
+from scone.cli.output import exit_code
+from scone.client.answers import hash_member, read_answer, refusal, text_member
 from scone.errors import (
     AppraisalError,
     ConflictError,
@@ -14,6 +15,7 @@ from scone.errors import (
     LimitError,
     NetworkError,
     NotFoundError,
+    RejectedError,
     SconeError,
     UnavailableError,
     UnsupportedError,
@@ -49,7 +51,7 @@ def answer(status: int, **members: object) -> Response:
 )
 def test_the_code_says_which_error(code: str, kind: type[SconeError]) -> None:
     error = refusal(answer(400, msg=["outer", "inner"], code=code), URL)
-    assert type(error) is kind
+    assert isinstance(error, kind)
     assert error.messages == (
         "CAS at 'https://cas:8081/' returned HTTP error status code 400 Bad Request",
         "outer",
@@ -115,3 +117,12 @@ def test_members_are_typed() -> None:
     for wrong in ("", "AB" * 32, "ab" * 31, "ab" * 33, "zz" * 32):
         with pytest.raises(NetworkError):
             hash_member({"hash": wrong}, "hash", URL)
+
+
+@pytest.mark.parametrize("code", ["malformed", "usage", "unresolved", "integrity", "state"])
+def test_a_refusal_has_the_code_of_the_cas_and_is_no_fault_of_this_side(code):
+    body = json.dumps({"msg": ["no"], "code": code, "cas_version": "1"}).encode()
+    error = refusal(Response(400, body), URL)
+    assert isinstance(error, RejectedError)
+    assert error.code == code
+    assert exit_code(error) == 1

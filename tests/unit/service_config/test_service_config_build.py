@@ -11,12 +11,23 @@ from scone.attestation.appraise import accepted as appraise_accepted
 from scone.crypto.secret import SecretBytes
 from scone.errors import AppraisalError, LimitError, MalformedError, NotFoundError, UsageError
 from scone.service_config import InjectedFile, ServiceConfig, build, expand_template
+from scone.service_config.host import invocation
+from scone.service_config.model import HostArgument, MainFileSystem
 from scone.session import read_session
-from scone.session.model import Image, InjectionFile, SecretSpec, Security, Service, Session
+from scone.session.model import (
+    Image,
+    InjectionFile,
+    SecretSpec,
+    Security,
+    Service,
+    Session,
+    Template,
+)
 from scone.session.placeholders import Placeholder
 from scone.session.secrets import generate, render
 
 NOW = dt.datetime(2026, 11, 25, 12, 0, 0, tzinfo=dt.UTC)
+MRENCLAVE = bytes(range(32))
 SECRETS = (
     SecretSpec("plain", "ascii", value="hunter2"),
     SecretSpec("tricky", "ascii", value="a b 'c' \"d\" $$SCONE::plain$$ $HOME\n=x"),
@@ -24,11 +35,15 @@ SECRETS = (
     SecretSpec("key", "private-key"),
     SecretSpec("cert", "x509", private_key="key"),
     SecretSpec("long", "ascii", value="x" * 60_000),
+    SecretSpec("host", "ascii", value="@@7"),
+    SecretSpec("k32", "binary", value="01" * 32),
 )
 
 
 def accepted(until=NOW):
-    return AcceptedEvidence(SimpleNamespace(valid_until=until), proof=appraise_accepted.PROOF)
+    report = SimpleNamespace(mrenclave=MRENCLAVE)
+    evidence = SimpleNamespace(valid_until=until, report=report)
+    return AcceptedEvidence(evidence, proof=appraise_accepted.PROOF)
 
 
 def session(mode="hardware", version="0.3", images=(), **service):
@@ -97,13 +112,18 @@ def test_the_working_directory_is_the_root_where_none_is_given():
 IMAGES = (
     Image(
         "image",
-        (
+        injection_files=(
             InjectionFile("/etc/key.der", "$$SCONE::key:der$$", 0o400),
             InjectionFile("/etc/nul", "<$$SCONE::nul$$>"),
             InjectionFile("/etc/empty", ""),
         ),
     ),
-    Image("disk", (InjectionFile("/etc/app.conf"), InjectionFile("/etc/a", "a"))),
+    Image("disk", injection_files=(InjectionFile("/etc/app.conf"), InjectionFile("/etc/a", "a"))),
+    Image(
+        "restricted",
+        injection_files=(InjectionFile("/etc/app.conf"), InjectionFile("/etc/a", "$$SCONE::nul$$")),
+        provide_secrets=("plain",),
+    ),
 )
 
 
@@ -187,7 +207,11 @@ def test_a_short_text_cannot_make_a_huge_configuration():
 
 def test_a_placeholder_is_rendered_once_however_often_it_stands_there():
     text = "$$SCONE::cert:pkcs12-with-private-key$$"
-    given = session("none", images=(Image("i", (InjectionFile("/a", text * 2),)),), image_name="i")
+    given = session(
+        "none",
+        images=(Image("i", injection_files=(InjectionFile("/a", text * 2),)),),
+        image_name="i",
+    )
     content = build(given, "web", values_of(given), None, NOW).files[0].content.reveal()
     half = len(content) // 2
     assert half > 500
@@ -282,3 +306,105 @@ secrets:
     assert config.files[0].permission == 0o400
     assert values["server"].renew_at == NOW + dt.timedelta(days=60)
     assert ServiceConfig.from_json(config.to_json()) == config
+
+
+def test_a_template_names_only_the_secrets_that_its_image_provides():
+    given = session("none", images=IMAGES, image_name="restricted")
+    values = values_of(given)
+    config = build(given, "web", values, None, NOW)
+    assert dict(config.template_secrets) == {"plain": values["plain"]}
+    assert config.files[1].content.reveal() == b"a\0b"  # what the session says itself is free
+    assert expand_template(config, b"$$SCONE::plain$$", place="f").reveal() == b"hunter2"
+    with pytest.raises(NotFoundError, match=r"\$\$SCONE::tricky\$\$: the session has no secret"):
+        expand_template(config, b"$$SCONE::tricky$$", place="f")
+
+
+def test_an_empty_list_provides_nothing():
+    image = Image("image", injection_files=(InjectionFile("/f"),), provide_secrets=())
+    given = session("none", images=(image,), image_name="image")
+    assert dict(build(given, "web", values_of(given), None, NOW).template_secrets) == {}
+
+
+def test_words_and_variables_of_the_host_are_marked_and_nothing_else_is():
+    config = built(
+        command="prog x @@2 '@@1' y@@3 @@0x @@ @@1000 $$SCONE::host$$",
+        environment=(("\\@\\@HOME", ""), ("A", "@@1"), ("@@B", "x")),
+    )
+    plain = [word if isinstance(word, HostArgument) else word.reveal() for word in config.arguments]
+    assert plain == [
+        b"prog", b"x", HostArgument(2), HostArgument(1), b"y@@3", b"@@0x", b"@@",
+        HostArgument(1000), b"@@7",
+    ]  # fmt: skip
+    assert config.environment == ((b"HOME", None), (b"A", SecretBytes(b"@@1")), (b"B", None))
+
+
+@pytest.mark.parametrize("word", ["@@0", "@@01", "@@1001", "@@\u0661"])
+def test_a_word_that_no_session_may_have_is_not_taken_for_text(word):
+    with pytest.raises(MalformedError, match="argument 1: expected @@1 to @@1000"):
+        built(command=("prog", word))
+
+
+def test_what_the_host_gives_is_data():
+    config = built(command="prog @@2 @@1", environment=(("\\@\\@HOME", ""), ("\\@\\@NONE", "")))
+    host = [b"a b 'c' $$SCONE::plain$$ @@2", b"\xff", b"third"]
+    call = invocation(config, host, {b"HOME": b"$$SCONE::plain$$", b"OTHER": b"leak"})
+    assert call.arguments == (b"prog", b"\xff", host[0])
+    assert call.environment == {b"HOME": b"$$SCONE::plain$$", b"NONE": b""}
+    assert "plain" not in repr(call)
+
+
+def test_an_argument_that_the_host_does_not_give_is_fatal():
+    config = built(command="prog @@1 @@3")
+    with pytest.raises(UsageError, match=r"needs argument 3 of the host \(@@3\), got 2 arguments"):
+        invocation(config, [b"a", b"b"], {})
+
+
+def test_an_argument_of_the_host_that_stands_twice_is_refused():
+    with pytest.raises(MalformedError, match="each argument of the host once, got @@1 twice"):
+        built(command=("prog", "@@1", "@@1"))
+
+
+def test_the_measurement_stands_for_the_software_identity():
+    text = "$$SCONE::self::software_identity$$"
+    given = session(command=("prog", text), images=IMAGES, image_name="disk")
+    config = build(given, "web", values_of(given), accepted(), NOW)
+    assert revealed(config)[1] == MRENCLAVE.hex().encode()
+    expanded = expand_template(config, text.encode(), place="f", software_identity="ab")
+    assert expanded.reveal() == b"ab"
+    with pytest.raises(UsageError, match="no program was attested"):
+        built(command=("prog", text))
+
+
+def test_the_main_file_system_comes_with_key_tag_and_policy():
+    where = {"fspf_path": "/main.fspf", "command": "prog"}
+    config = built(fspf_key="ab" * 32, fspf_tag="cd" * 16, **where)
+    assert config.fspf == MainFileSystem(
+        "/main.fspf",
+        SecretBytes(bytes([0xAB] * 32)),
+        bytes([0xCD] * 16),
+        "rollback_protected_reinitializable",
+    )
+    config = built(fspf_key="$$SCONE::k32$$", fspf_update_policy="no_rollback_protection", **where)
+    assert (config.fspf.key, config.fspf.tag) == (SecretBytes(b"\x01" * 32), None)
+    for wrong in ("nul", "plain"):
+        with pytest.raises(UsageError, match=f"expected a binary secret of 32 bytes.*{wrong}"):
+            built(fspf_key=f"$$SCONE::{wrong}$$", **where)
+
+
+def test_the_mode_of_a_delegated_security_section_counts():
+    for mode in ("none", "hardware"):
+        given = session(command="prog")
+        fragment = f'{{"attestation":{{"mode":"{mode}"}}}}'
+        secrets = (*SECRETS, SecretSpec("policy", "config-fragment", value=fragment))
+        given = Session(
+            version="0.3.12",
+            name="s",
+            services=given.services,
+            secrets=secrets,
+            security=Template('"$$SCONE::policy$$"'),
+        )
+        if mode == "none":
+            assert build(given, "web", values_of(given), None, NOW)
+        else:
+            with pytest.raises(AppraisalError, match=r"attestation mode hardware\), got none"):
+                build(given, "web", values_of(given), None, NOW)

@@ -11,8 +11,8 @@ from scone.service_config import assembly, template
 READ = """
 import sys
 from scone.service_config.model import ServiceConfig
-text = b'{"form":1,"arguments":["cA=="],"environment":[["QQ==","Yg=="]],"pwd":"/",' \\
-    b'"files":[{"path":"/f","content":"Yw==","permission":448}],"template_secrets":%s}'
+text = b'{"form":2,"arguments":["cA=="],"environment":[["QQ==","Yg=="]],"pwd":"/",' \\
+    b'"files":[{"path":"/f","content":"Yw==","permission":448}],"template_secrets":%s,"volumes":[],"fspf":null}'
 config = ServiceConfig.from_json(text % b"null")
 assert config.files[0].content.reveal() == b"c"
 print(sorted({"yaml", "cryptography", "scone.session", "scone.attestation"} & set(sys.modules)))

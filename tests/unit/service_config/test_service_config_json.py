@@ -10,6 +10,7 @@ import pytest
 from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError
 from scone.service_config import InjectedFile, ServiceConfig
+from scone.service_config.model import HostArgument, MainFileSystem, ProtectedVolume
 from scone.session.model import SecretSpec, Session
 from scone.session.secrets import generate
 
@@ -20,15 +21,27 @@ VALUES = generate(
     now=NOW,
     random=os.urandom,
 )
+KEY = SecretBytes(b"k" * 32)
 CONFIG = ServiceConfig(
-    arguments=(SecretBytes(b"prog"), SecretBytes(b""), SecretBytes(b"\xff\xfe")),
-    environment=((b"A", SecretBytes(b"hunter2")), (b"\xff", SecretBytes(b""))),
+    arguments=(
+        SecretBytes(b"prog"),
+        SecretBytes(b""),
+        HostArgument(1000),
+        SecretBytes(b"\xff\xfe"),
+        HostArgument(1),
+    ),
+    environment=((b"A", SecretBytes(b"hunter2")), (b"\xff", SecretBytes(b"")), (b"HOME", None)),
     pwd="/dätä",
     files=(
         InjectedFile("/etc/a", SecretBytes(b"\0"), 0o400),
         InjectedFile("/etc/b", None, 0o777),
     ),
     template_secrets=VALUES,
+    volumes=(
+        ProtectedVolume("v 1", "/v", KEY, bytes(16), "encrypted", "ephemeral"),
+        ProtectedVolume("w", "/w", KEY, None, "authenticated-only", "rollback_protected"),
+    ),
+    fspf=MainFileSystem("/main.fspf", KEY, None, "no_rollback_protection"),
 )
 
 
@@ -45,8 +58,9 @@ def test_the_json_is_as_the_format_page_says():
         (InjectedFile("/f", SecretBytes(b"c"), 0o700),),
     )
     assert config.to_json() == (
-        b'{"form":1,"arguments":["cA=="],"environment":[["QQ==","Yg=="]],"pwd":"/",'
-        b'"files":[{"path":"/f","content":"Yw==","permission":448}],"template_secrets":null}'
+        b'{"form":2,"arguments":["cA=="],"environment":[["QQ==","Yg=="]],"pwd":"/",'
+        b'"files":[{"path":"/f","content":"Yw==","permission":448}],"template_secrets":null,'
+        b'"volumes":[],"fspf":null}'
     )
 
 
@@ -73,15 +87,17 @@ def b64(value):
 
 
 FILE = {"path": "/f", "content": "", "permission": 0}
+MAIN = {"path": "/m", "key": b64(bytes(32)), "tag": None, "update_policy": "no_rollback_protection"}
+VOLUME = MAIN | {"name": "v", "files": "encrypted"}
 HOSTILE = {
     "nothing": b"",
     "not UTF-8": b"\xff",
     "a list": b"[]",
     "text behind": CONFIG.to_json() + b"x",
     "cut": CONFIG.to_json()[:-1],
-    "a key twice": b'{"form":1,' + CONFIG.to_json()[1:],
+    "a key twice": b'{"form":2,' + CONFIG.to_json()[1:],
     "an unknown key": changed(shell="/bin/sh"),
-    "another form": changed(form=2),
+    "another form": changed(form=1),
     "no form": without("form"),
     "no arguments": without("arguments"),
     "no environment": without("environment"),
@@ -92,7 +108,25 @@ HOSTILE = {
     "an argument that is no base64": changed(arguments=["prog!"]),
     "an argument with bits left over": changed(arguments=["cB=="]),
     "an argument with a line end": changed(arguments=["cA==\n"]),
-    "an argument as number": changed(arguments=[1]),
+    "an argument of the host below the first": changed(arguments=[0]),
+    "an argument of the host far beyond": changed(arguments=[1001]),
+    "an argument of the host twice": changed(arguments=[1, b64(b"a"), 1]),
+    "an argument as boolean": changed(arguments=[True]),
+    "a name of a variable as null": changed(environment=[[None, None]]),
+    "no volumes": without("volumes"),
+    "no file system": without("fspf"),
+    "volumes as text": changed(volumes="x"),
+    "a volume as text": changed(volumes=["x"]),
+    "a volume with an unknown key": changed(volumes=[VOLUME | {"owner": 0}]),
+    "a volume with a short key": changed(volumes=[VOLUME | {"key": b64(bytes(31))}]),
+    "a volume with a long tag": changed(volumes=[VOLUME | {"tag": b64(bytes(17))}]),
+    "a volume at a relative path": changed(volumes=[VOLUME | {"path": "v"}]),
+    "a volume with an unknown policy": changed(volumes=[VOLUME | {"update_policy": "none"}]),
+    "a volume with unknown files": changed(volumes=[VOLUME | {"files": "plain"}]),
+    "a file system with the policy of a volume": changed(
+        fspf=MAIN | {"update_policy": "ephemeral"}
+    ),
+    "a file system without a key": changed(fspf=MAIN | {"key": ""}),
     "a NUL in an argument": changed(arguments=[b64(b"a\0b")]),
     "a NUL in a variable": changed(environment=[[b64(b"A"), b64(b"\0")]]),
     "a name with =": changed(environment=[[b64(b"A=B"), ""]]),
@@ -139,3 +173,5 @@ def test_the_changes_above_start_from_a_text_that_is_read():
         ServiceConfig.from_json(changed(files=[FILE], template_secrets=None)).files[0].path == "/f"
     )
     assert ServiceConfig.from_json(changed()) == CONFIG
+    config = ServiceConfig.from_json(changed(volumes=[VOLUME], fspf=MAIN))
+    assert (config.volumes[0].name, config.fspf.path) == ("v", "/m")

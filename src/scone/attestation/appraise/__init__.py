@@ -11,21 +11,24 @@ from __future__ import annotations
 from scone.attestation.appraise.accepted import (
     CATEGORIES,
     AcceptedEvidence,
+    AcceptedToken,
     Clause,
     NotTrustedError,
 )
 from scone.attestation.appraise.cas import CasPolicy, appraise_cas
 from scone.attestation.appraise.peer import appraise_peer, appraise_voucher
-from scone.attestation.appraise.service import appraise_service
+from scone.attestation.appraise.service import appraise_service, appraise_token
 
 __all__ = [
     "CATEGORIES",
     "AcceptedEvidence",
+    "AcceptedToken",
     "CasPolicy",
     "Clause",
     "NotTrustedError",
     "appraise_cas",
     "appraise_peer",
     "appraise_service",
+    "appraise_token",
     "appraise_voucher",
 ]

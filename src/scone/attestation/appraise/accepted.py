@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass
 from typing import Final
 
+from scone.attestation.maa import VerifiedToken
 from scone.attestation.sgx.tcb import TcbStatus
 from scone.attestation.verify import VerifiedEvidence
 from scone.errors import AppraisalError
@@ -52,6 +53,19 @@ class AcceptedEvidence:
     def __post_init__(self, proof: object) -> None:
         if proof is not PROOF:
             raise TypeError("only appraisal makes AcceptedEvidence")
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedToken:
+    """A token of Microsoft Azure Attestation that met a policy; only `appraise_token` makes one."""
+
+    evidence: VerifiedToken
+    _: KW_ONLY
+    proof: InitVar[object]
+
+    def __post_init__(self, proof: object) -> None:
+        if proof is not PROOF:
+            raise TypeError("only appraisal makes AcceptedToken")
 
 
 @dataclass(frozen=True, slots=True)

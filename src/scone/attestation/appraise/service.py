@@ -1,7 +1,8 @@
-"""A service against its session: attestation variants, and what of its platform is tolerated."""
+"""A service against its session: variants, platforms, and what of its platform is tolerated."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
@@ -15,16 +16,32 @@ from scone.attestation.appraise.accepted import (
     PROBLEMS,
     PROOF,
     AcceptedEvidence,
+    AcceptedToken,
     Clause,
     NotTrustedError,
+    pinned_platform,
     revoked,
     see,
 )
+from scone.attestation.maa import VerifiedToken
 from scone.attestation.sgx.tcb import TcbStatus
 from scone.attestation.verify import VerifiedEvidence
 
 _NONE_MET: Final = "None of the required enclave properties are met by the enclave"
 _NOT_ALL_MET: Final = "Not all of the required enclave properties are met by the enclave"
+
+_LOCAL_ONLY: Final = (
+    "SGX local attestation is required (must_be_sgx_local), and local evidence is not available"
+    " yet: the evidence is remote"
+)
+_MAA_TCB: Final = "maa-managed-tcb"
+_MANAGED_BY_MAA: Final = (
+    "The state of the platform's TCB is known to Microsoft Azure Attestation alone"
+)
+_OLD_PLATFORM: Final = re.compile(r"[0-9a-f]{64}")
+_OLD_PLATFORM_MEANS: Final = (
+    " (64 hex digits name a SCONE quoting enclave of before SCONE 7; no platform has one any more)"
+)
 
 # Documentation "Tolerating Hardware Attestation Issues": shortcuts for one advisory each, which
 # need no entry in ignore_advisories. Each excuses its own category only.
@@ -68,7 +85,17 @@ class VariantPolicy(Protocol):
 
 
 class SecurityPolicy(Protocol):
-    """What of a service's platform is tolerated."""
+    """How a service must prove itself, and what of its platform is tolerated."""
+
+    @property
+    def mode(self) -> str:
+        """`hardware`, `maa` or `none`."""
+        ...
+
+    @property
+    def must_be_sgx_local(self) -> bool:
+        """Whether only local evidence, of the CAS's own machine, counts."""
+        ...
 
     @property
     def tolerate(self) -> tuple[str, ...]:
@@ -82,19 +109,63 @@ class SecurityPolicy(Protocol):
 
 
 def appraise_service(
-    verified: VerifiedEvidence, variants: Sequence[VariantPolicy], security: SecurityPolicy
+    verified: VerifiedEvidence,
+    variants: Sequence[VariantPolicy],
+    security: SecurityPolicy,
+    platforms: Sequence[str] = (),
 ) -> AcceptedEvidence:
     """The evidence of a service, if one variant admits it and its platform is tolerated.
+
+    `platforms`, if there are any, is a further requirement; it means nothing in mode `maa` and
+    with `must_be_sgx_local` (page "Platform-based Attestation"). All evidence that can be
+    verified is remote: tolerating local-attestation-trust-cas-tcb changes nothing for it.
 
     Raises:
         NotTrustedError: every clause that failed, with the session text that would accept it.
     """
     failures = _Failures()
+    if security.must_be_sgx_local:
+        failures.hopeless = True
+        failures.clauses.append(Clause("local", _LOCAL_ONLY))
+        failures.chain.append(_LOCAL_ONLY)
+    elif security.mode == "hardware":
+        _check_platform(verified, platforms, failures)
     _check_variants(verified, variants, failures)
     _check_debug(verified, security, failures)
     _check_tcb(verified, security, failures)
     if not failures.clauses:
         return AcceptedEvidence(verified, proof=PROOF)
+    raise _refusal(failures, security)
+
+
+def appraise_token(
+    verified: VerifiedToken, variants: Sequence[VariantPolicy], security: SecurityPolicy
+) -> AcceptedToken:
+    """The token of a service, if one variant admits it and the session leaves the TCB to MAA.
+
+    Platforms and advisories mean nothing here: a token says nothing of them (page "Microsoft
+    Azure Attestation").
+
+    Raises:
+        NotTrustedError: every clause that failed, with the session text that would accept it.
+    """
+    failures = _Failures()
+    if security.must_be_sgx_local:
+        failures.hopeless = True
+        failures.clauses.append(Clause("local", _LOCAL_ONLY))
+        failures.chain.append(_LOCAL_ONLY)
+    _check_variants(verified, variants, failures)
+    _check_debug(verified, security, failures)
+    if _MAA_TCB not in security.tolerate:
+        failures.clauses.append(Clause(_MAA_TCB, _MANAGED_BY_MAA, f"tolerate: [{_MAA_TCB}]"))
+        failures.chain.append(_MANAGED_BY_MAA)
+        failures.tolerate.add(_MAA_TCB)
+    if not failures.clauses:
+        return AcceptedToken(verified, proof=PROOF)
+    raise _refusal(failures, security)
+
+
+def _refusal(failures: _Failures, security: SecurityPolicy) -> NotTrustedError:
     hint = failures.session_text(security)
     chain = [NOT_TRUSTWORTHY, *failures.chain]
     if hint:
@@ -102,7 +173,7 @@ def appraise_service(
             f"To accept the platform as it is, the session needs: {hint} (review it: attestation"
             " errors are not authenticated)"
         )
-    raise NotTrustedError(chain, failures.clauses, hint=hint)
+    return NotTrustedError(chain, failures.clauses, hint=hint)
 
 
 @dataclass(slots=True)
@@ -129,7 +200,9 @@ class _Failures:
 
 
 def _check_variants(
-    verified: VerifiedEvidence, variants: Sequence[VariantPolicy], failures: _Failures
+    verified: VerifiedEvidence | VerifiedToken,
+    variants: Sequence[VariantPolicy],
+    failures: _Failures,
 ) -> None:
     texts: list[str] = []
     clauses: list[Clause] = []
@@ -156,7 +229,7 @@ def _numbered(texts: Sequence[str]) -> list[str]:
     return [f"Error {number} of {len(texts)}: {text}" for number, text in enumerate(texts, start=1)]
 
 
-def _variant(verified: VerifiedEvidence, variant: VariantPolicy) -> list[Clause]:
+def _variant(verified: VerifiedEvidence | VerifiedToken, variant: VariantPolicy) -> list[Clause]:
     report = verified.report
     found = report.mrenclave.hex()
     clauses: list[Clause] = []
@@ -194,7 +267,21 @@ def _variant(verified: VerifiedEvidence, variant: VariantPolicy) -> list[Clause]
     return clauses
 
 
-def _check_debug(verified: VerifiedEvidence, security: SecurityPolicy, failures: _Failures) -> None:
+def _check_platform(
+    verified: VerifiedEvidence, platforms: Sequence[str], failures: _Failures
+) -> None:
+    for clause in pinned_platform(verified, platforms):
+        text = clause.text
+        if any(_OLD_PLATFORM.fullmatch(platform) for platform in platforms):
+            text += _OLD_PLATFORM_MEANS
+        failures.hopeless = True
+        failures.clauses.append(Clause(clause.name, text))
+        failures.chain.append(text)
+
+
+def _check_debug(
+    verified: VerifiedEvidence | VerifiedToken, security: SecurityPolicy, failures: _Failures
+) -> None:
     if not verified.debug or "debug-mode" in security.tolerate:
         return
     failures.clauses.append(Clause("debug-mode", DEBUG_MODE, "tolerate: [debug-mode]"))

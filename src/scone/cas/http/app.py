@@ -15,33 +15,25 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from scone.cas.http.error_codes import STATUS_OF_CODE
 from scone.cas.http.openapi import openapi_document
 from scone.cas.http.routes import ROUTES, Authorisation, Call, Listener, Route
 from scone.cas.operations.backups import Nonces
 from scone.cas.operations.provision import WrongTokens
 from scone.cas.state import Cas, Provisioned
-from scone.errors import ForbiddenError, LimitError, NotFoundError, SconeError, places_of
+from scone.errors import (
+    ForbiddenError,
+    LimitError,
+    NotFoundError,
+    SconeError,
+    StateError,
+    places_of,
+)
 from scone.owner_config import OwnerConfig
 from scone.transport.http import Request, Response
 
 LOG = logging.getLogger("scone.cas")
 
-STATUS_OF_CODE: Final = {
-    "malformed": 400,
-    "usage": 400,
-    "unsupported": 400,
-    "forbidden": 403,
-    "not-genuine": 403,
-    "not-trusted": 403,
-    "not-found": 404,
-    "conflict": 409,
-    "limit": 429,
-    "unavailable": 503,
-    "network": 502,
-    "integrity": 500,
-    "state": 500,
-    "failed": 500,
-}
 _MAX_ADDRESSES: Final = 10_000
 
 
@@ -107,7 +99,9 @@ class App:
         try:
             return await self._dispatch(request)
         except SconeError as error:
-            if error.code == "state":  # the store or the audit log failed: nothing may go on
+            if isinstance(
+                error, StateError
+            ):  # the store or the audit log failed: nothing may go on
                 self._stop(str(error))
             return self._error(error)
         except Exception as error:  # noqa: BLE001 - ends the request; its message may hold a secret

@@ -92,6 +92,40 @@ class Body:
         text = self.optional_text(name)
         return None if text is None else _base64(name, text)
 
+    def raw(self, name: str) -> bytes:
+        """A mandatory member as its bytes as received.
+
+        Raises:
+            MalformedError: there is none.
+        """
+        if self._left.pop(name, None) is None:
+            raise MalformedError(_PLACE, f"the member {name!r}", "an object without it")
+        return read_spans(self._text, _PLACE)[name].encode()
+
+    def texts(self, name: str, most: int) -> tuple[str, ...]:
+        """A mandatory list of 1 to `most` different strings.
+
+        Raises:
+            MalformedError: something else.
+        """
+        listed = self._left.pop(name, None)
+        found = listed if isinstance(listed, list) else []
+        texts = tuple(item for item in found if isinstance(item, str))
+        if not 1 <= len(set(texts)) == len(found) <= most:
+            raise MalformedError(f"{_PLACE}.{name}", f"a list of 1 to {most} different strings")
+        return texts
+
+    def integer(self, name: str, least: int, most: int) -> int:
+        """A mandatory whole number within bounds.
+
+        Raises:
+            MalformedError: something else.
+        """
+        found = self._left.pop(name, None)
+        if not isinstance(found, int) or isinstance(found, bool) or not least <= found <= most:
+            raise MalformedError(f"{_PLACE}.{name}", f"a whole number from {least} to {most}")
+        return found
+
     def end(self) -> None:
         """Refuse members that nobody asked for.
 

@@ -9,27 +9,50 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
+from scone.attestation.report_data import NONCE_BYTES, SHARING_EXPORTER_LABEL
 from scone.cas.http.bodies import Body
 from scone.cas.operations import backups
 from scone.cas.operations.attest_cas import attest_cas
+from scone.cas.operations.create_session import (
+    Created,
+    create_encrypted_session,
+    create_signed_session,
+)
 from scone.cas.operations.create_session import create_session as run_create_session
-from scone.cas.operations.provide_service import ServiceRequest, provide_service
+from scone.cas.operations.list_sessions import list_sessions as run_list_sessions
+from scone.cas.operations.provide_service import (
+    ServiceRequest,
+    prove_access_token,
+    provide_service,
+)
 from scone.cas.operations.provision import ProvisioningRequest, WrongTokens
 from scone.cas.operations.provision import provision as run_provision
+from scone.cas.operations.read_session import read_hash, read_history
 from scone.cas.operations.read_session import read_session as run_read_session
+from scone.cas.operations.read_values import read_values as run_read_values
 from scone.cas.operations.registration import make_registration
+from scone.cas.operations.share_secret import MAX_SECRETS, ShareRequest
+from scone.cas.operations.share_secret import share_secret as run_share_secret
 from scone.cas.operations.update_config import update_config as run_update_config
 from scone.cas.state import Cas
 from scone.crypto.der import to_pem
 from scone.crypto.secret import SecretBytes
 from scone.errors import ForbiddenError, MalformedError, UnavailableError
 from scone.owner_config import owner_config_from_node
-from scone.session.access import Requester
-from scone.transport.http import Request, Response
+from scone.session.access import ClientCertificate, Requester
+from scone.session.names import canonical_name
+from scone.session.sharing import MAX_STEPS, parse_values_path
+from scone.transport.http import Exporter, Request, Response
 
 _NONCE = re.compile(r"[0-9a-fA-F]{32}")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_NUMBER = re.compile(r"[0-9]{1,5}")
+
+MAX_LISTED: Final = 1000
+MAX_HISTORY: Final = 100
+"""Entries of one page; what a client asks for is at most this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,30 +125,90 @@ async def update_config(call: Call) -> Response:
 async def create_session(call: Call) -> Response:
     """POST /v1/sessions."""
     certificate, spki = _certificate(call.request)
-    try:
-        text = call.request.body.decode()
-    except UnicodeDecodeError:
-        raise MalformedError("session", "text in UTF-8", "other bytes") from None
-    created = await run_create_session(
-        call.cas, text, _requester(certificate, spki), certificate, spki
-    )
-    return _json(201, {"hash": created.hash, "warnings": [list(w) for w in created.warnings]})
+    client = _client(certificate, spki)
+    return _created(await run_create_session(call.cas, _text(call), client, certificate))
+
+
+async def signed_session(call: Call) -> Response:
+    """PUT /v1/signed_sessions."""
+    return _created(await create_signed_session(call.cas, _text(call)))
+
+
+async def encrypted_session(call: Call) -> Response:
+    """PUT /v1/encrypted_sessions."""
+    return _created(await create_encrypted_session(call.cas, _text(call)))
 
 
 async def read_session(call: Call) -> Response:
     """GET /v1/sessions/{name}."""
-    wanted = _query(call.request, "hash")
-    if wanted is not None and not _HASH.fullmatch(wanted):
-        raise MalformedError("hash", "64 lower-case hexadecimal digits")
-    peer = call.request
-    requester = (
-        None
-        if peer.peer_certificate_der is None or peer.peer_spki_der is None
-        else _requester(peer.peer_certificate_der, peer.peer_spki_der)
+    found = await run_read_session(
+        call.cas, _name(call), _hash(call.request, "hash"), _requester(call.request)
     )
-    # A path cannot end in the name `/`: the empty rest is the root session.
-    found = await run_read_session(call.cas, call.rest or "/", wanted, requester)
     return _json(200, {"session": found.text, "hash": found.hash})
+
+
+async def session_hash(call: Call) -> Response:
+    """GET /v1/session_hashes/{name}."""
+    return _json(200, {"hash": await read_hash(call.cas, _name(call), _requester(call.request))})
+
+
+async def session_history(call: Call) -> Response:
+    """GET /v1/session_history/{name}."""
+    request = call.request
+    before, limit = _hash(request, "before"), _limit(request, MAX_HISTORY)
+    found, following = await read_history(call.cas, _name(call), before, limit, _requester(request))
+    versions = [
+        {
+            "hash": one.hash,
+            "predecessor": one.predecessor,
+            "uploaded_at": one.uploaded_at,
+            "uploader": ",".join(one.signers) or one.uploader,
+            "signed": bool(one.signers),
+        }
+        for one in found
+    ]
+    return _json(200, {"versions": versions, "next": following})
+
+
+async def session_list(call: Call) -> Response:
+    """GET /v1/session_list."""
+    request = call.request
+    namespace, after = _query(request, "namespace") or "/", _query(request, "after")
+    limit = _limit(request, MAX_LISTED)
+    found, following = await run_list_sessions(
+        call.cas, namespace, after, limit, _requester(request)
+    )
+    return _json(200, {"sessions": found, "next": following})
+
+
+async def read_values(call: Call) -> Response:
+    """GET /v1/values/{reference}."""
+    path = parse_values_path(call.rest)
+    found = await run_read_values(call.cas, path)
+    return _json(200, {"values": found} if path.secret is None else {**found[path.secret]})
+
+
+async def share_secret(call: Call) -> Response:
+    """POST /v1/shared."""
+    _, spki = _certificate(call.request)
+    if call.request.exporter is None:
+        raise UnavailableError("this connection has no exporter for channel binding")
+    body = Body(call.request.body)
+    expected = body.optional_hexadecimal("exporter_hash", 32)
+    request = ShareRequest(
+        importer=canonical_name(body.text("importer"), place="importer"),
+        importer_hash=body.hexadecimal("importer_hash", 32).hex(),
+        exporter=canonical_name(body.text("exporter"), place="exporter"),
+        exporter_hash=None if expected is None else expected.hex(),
+        secrets=body.texts("secrets", MAX_SECRETS),
+        step=body.integer("step", 1, MAX_STEPS),
+        document=body.raw("attestation"),
+        nonce=call.request.exporter(SHARING_EXPORTER_LABEL, NONCE_BYTES).hex(),
+        peer_spki=spki,
+    )
+    body.end()
+    values = await run_share_secret(call.cas, request)
+    return Response(200, values, (("content-type", "application/json"),))
 
 
 async def backup_nonce(call: Call) -> Response:
@@ -174,9 +257,7 @@ async def registration(call: Call) -> Response:
 
 async def service(call: Call) -> Response:
     """POST /v1/service."""
-    exporter = call.request.exporter
-    if exporter is None:
-        raise UnavailableError("this connection has no exporter for channel binding")
+    exporter = _exporter(call.request)
     body = Body(call.request.body)
     request = ServiceRequest(
         config_id=body.text("config_id"),
@@ -184,10 +265,26 @@ async def service(call: Call) -> Response:
         quote=body.optional_base64("quote"),
         service_hash=body.optional_hexadecimal("service_hash", 32),
         exporter=exporter,
+        token_proof=body.optional_hexadecimal("token_proof", 32),
     )
     body.end()
     config = await provide_service(call.cas, request)
     return Response(200, config, (("content-type", "application/json"),))
+
+
+async def service_token(call: Call) -> Response:
+    """POST /v1/service_token."""
+    body = Body(call.request.body)
+    config_id = body.text("config_id")
+    body.end()
+    proof = await prove_access_token(call.cas, config_id, _exporter(call.request))
+    return _json(200, {"proof": proof.hex()})
+
+
+def _exporter(request: Request) -> Exporter:
+    if request.exporter is None:
+        raise UnavailableError("this connection has no exporter for channel binding")
+    return request.exporter
 
 
 def _certificate(request: Request) -> tuple[bytes, bytes]:
@@ -199,9 +296,47 @@ def _certificate(request: Request) -> tuple[bytes, bytes]:
     return request.peer_certificate_der, request.peer_spki_der
 
 
-def _requester(certificate: bytes, spki: bytes) -> Requester:
+def _client(certificate: bytes, spki: bytes) -> ClientCertificate:
     pem = to_pem("CERTIFICATE", certificate).encode()
-    return Requester(hashlib.sha256(spki).digest(), hashlib.sha256(pem).digest())
+    return ClientCertificate(hashlib.sha256(spki).digest(), hashlib.sha256(pem).digest())
+
+
+def _requester(request: Request) -> Requester:
+    if request.peer_certificate_der is None or request.peer_spki_der is None:
+        return None
+    return _client(request.peer_certificate_der, request.peer_spki_der)
+
+
+def _created(created: Created) -> Response:
+    return _json(201, {"hash": created.hash, "warnings": [list(w) for w in created.warnings]})
+
+
+def _text(call: Call) -> str:
+    try:
+        return call.request.body.decode()
+    except UnicodeDecodeError:
+        raise MalformedError("session", "text in UTF-8", "other bytes") from None
+
+
+def _name(call: Call) -> str:
+    # A path cannot end in the name `/`: the empty rest is the root session.
+    return call.rest or "/"
+
+
+def _hash(request: Request, name: str) -> str | None:
+    text = _query(request, name)
+    if text is not None and not _HASH.fullmatch(text):
+        raise MalformedError(name, "64 lower-case hexadecimal digits")
+    return text
+
+
+def _limit(request: Request, most: int) -> int:
+    text = _query(request, "limit")
+    if text is None:
+        return most
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= most:
+        raise MalformedError("limit", f"a number from 1 to {most}")
+    return int(text)
 
 
 def _secret(value: bytes | None) -> SecretBytes | None:

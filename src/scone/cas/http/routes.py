@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from scone.attestation.cas_evidence import MAX_DOCUMENT_BYTES
 from scone.cas.http import handlers
 from scone.cas.http.handlers import Call, Handler
+from scone.session.signed import MAX_BYTES
 
 
 class Authorisation(Enum):
@@ -20,9 +22,14 @@ class Authorisation(Enum):
     NOTHING = "nothing: public facts about the CAS"
     TOKEN = "the provisioning token and a client certificate, once"  # noqa: S105
     CERTIFICATE_AND_POLICY = "a client certificate that the session's policies admit"
-    POLICY = "what the session's read policy admits (a client certificate unless it says ANY)"
+    SIGNATURES = "signatures over the session that the session's policies admit"
+    SALT = "nothing where the session has a salt, else what its read policy admits"
+    POLICY = "what the session's policy admits (a client certificate unless it says ANY)"
     OWNER = "the client certificate of the CAS owner"
     EVIDENCE = "evidence for this channel that the session's attestation policy admits"
+    PUBLIC = "nothing: secrets that their session makes public, and no others"
+    PEER = "a CAS's certificate and its attestation for this channel, and exports to its session"
+    CHANNEL = "nothing: the answer is worthless on any other channel"
     NONCE = "nothing: the answer is bound to the caller's nonce and useless without an owner"
 
 
@@ -34,6 +41,8 @@ class Listener(Enum):
 
 
 MAX_SESSION: Final = 1024 * 1024  # as the reader of sessions
+MAX_SIGNED: Final = MAX_BYTES
+MAX_ENCRYPTED: Final = 2_001_088  # the same in base64, with what HPKE adds and the key
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,23 @@ ROUTES: tuple[Route, ...] = (
           handlers.read_session),
     Route("GET", "/session/{name}", Authorisation.POLICY, "Read a session (older path)",
           handlers.read_session),
+    Route("PUT", "/v1/signed_sessions", Authorisation.SIGNATURES,
+          "Create or update a session with signatures", handlers.signed_session,
+          max_body=MAX_SIGNED),
+    Route("PUT", "/v1/encrypted_sessions", Authorisation.SIGNATURES,
+          "Create or update a session with signatures, encrypted to this CAS",
+          handlers.encrypted_session, max_body=MAX_ENCRYPTED),
+    Route("GET", "/v1/session_hashes/{name}", Authorisation.SALT,
+          "Hash of the active version of a session", handlers.session_hash),
+    Route("GET", "/v1/session_history/{name}", Authorisation.POLICY,
+          "Versions of a session, newest first", handlers.session_history),
+    Route("GET", "/v1/session_list", Authorisation.POLICY, "Sessions in a namespace",
+          handlers.session_list),
+    Route("GET", "/v1/values/{reference}", Authorisation.PUBLIC,
+          "Public secrets of a session, or one of them", handlers.read_values),
+    Route("POST", "/v1/shared", Authorisation.PEER,
+          "Secrets that a session of another CAS imports", handlers.share_secret,
+          max_body=MAX_DOCUMENT_BYTES + 64 * 1024),
     Route("POST", "/v1/backups/nonce", Authorisation.OWNER, "A challenge for a backup",
           handlers.backup_nonce),
     Route("POST", "/v1/backups", Authorisation.OWNER, "Register a backup", handlers.register_backup),
@@ -90,6 +116,9 @@ ROUTES: tuple[Route, ...] = (
           while_unprovisioned=True),
     Route("POST", "/v1/service", Authorisation.EVIDENCE, "Configuration of an attested service",
           handlers.service, listener=Listener.ENCLAVE),
+    Route("POST", "/v1/service_token", Authorisation.CHANNEL,
+          "Proof that the CAS knows the access token of a service's session",
+          handlers.service_token, listener=Listener.ENCLAVE),
 )  # fmt: skip
 
 __all__ = ["ROUTES", "Authorisation", "Call", "Handler", "Listener", "Route"]

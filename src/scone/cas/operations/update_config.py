@@ -25,17 +25,21 @@ async def update_config(cas: Cas, config: OwnerConfig) -> None:
             raise ConflictError(
                 f"sessions.root_create was {phase.config.root_create!r} at provisioning and cannot "
                 "be changed by a configuration update",
-                hint="update the session '/' instead: its create_sessions policy decides",
+                hint="update the session '/' instead, before any other session exists: its "
+                "create_sessions policy decides",
             )
         keys = with_identity(phase.keys, config.api_identity, cas.now())
-        audit = audit_log(config, cas.availability, cas.now)
+        audit = phase.audit
+        if config.audit_log_mode != phase.config.audit_log_mode:
+            audit = audit_log(config, cas.availability, cas.now)
         software = cas.platform.software_at(phase.payload.epoch)
 
         def commit(records: Transaction) -> None:
             records.put("cas", "owner-config", config.to_json())
             store_instance(records, keys, software)
-            phase.audit.append("config_updated")
+            for log in {phase.audit, audit}:
+                log.append("config_updated")
 
         await asyncio.wrap_future(phase.store.transact(commit))
+        # Requests that wait may still write to the log before: its file closes after them.
         cas.phase = replace(phase, keys=keys, config=config, audit=audit)
-        phase.audit.close()

@@ -55,6 +55,14 @@ class DatabaseKey:
     identity: DatabaseIdentity
 
 
+class Records(Protocol):
+    """What reading needs of the store or of a transaction."""
+
+    def get(self, collection: str, key: str) -> bytes | None:
+        """The value, or None where there is none (an authenticated absence)."""
+        ...
+
+
 class Transaction(Protocol):
     """The records as one transaction function sees and changes them."""
 
