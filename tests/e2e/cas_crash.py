@@ -88,7 +88,12 @@ def run(kills, seed=1, writers=4):
 
 def check(cas, owner, acknowledged):
     """All versions acknowledged since the last check are readable by hash; the last is active
-    or was followed by one whose answer was lost."""
+    or was followed by one whose answer was lost. The list names these sessions and no other."""
+    _, listed = cas.call("GET", "/v1/session_list", b"", owner)
+    unanswered = set(listed["sessions"]) - {name for one in acknowledged for name in one}
+    assert len(listed["sessions"]) == len(unanswered) + sum(map(len, acknowledged))
+    for name in unanswered:  # created, but the answer was lost
+        assert cas.call("GET", f"/v1/sessions/{name}", b"", owner)[0] == 200
     count = 0
     for sessions in acknowledged:
         for name, hashes in sessions.items():

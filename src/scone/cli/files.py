@@ -1,6 +1,6 @@
 """Files that a user names: read whole within a limit, written whole or not at all.
 
-Imported where it is needed only: `pathlib` costs more to import than the identity to show.
+Reading imports nothing: `pathlib` costs more to import than a session to check.
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from pathlib import Path
+import sys
+from typing import TYPE_CHECKING, TextIO
 
 from scone.errors import UsageError
-from scone.files import followed, replace
 
-__all__ = ["read_small", "reason", "replace", "write_result"]
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def read_small(path: str, what: str, limit: int = 1024 * 1024) -> bytes:
@@ -23,12 +24,27 @@ def read_small(path: str, what: str, limit: int = 1024 * 1024) -> bytes:
         UsageError: it cannot be read, or is larger than a file of its kind can be.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb") as file:  # noqa: PTH123 - see above
             raw = file.read(limit + 1)
     except (OSError, ValueError) as error:
         raise UsageError(f"{what} {path!r}: {reason(error)}") from error
     if len(raw) > limit:
         raise UsageError(f"{what} {path!r}: expected at most {limit} bytes")
+    return raw
+
+
+def read_standard_input(what: str, limit: int) -> bytes:
+    """The bytes of standard input, whole.
+
+    Raises:
+        UsageError: it is closed, or longer than `limit`; `what` says what it was to be.
+    """
+    stream: TextIO | None = sys.stdin  # None where the program was started without one
+    if stream is None:
+        raise UsageError(f"{what}: standard input is closed")
+    raw = stream.buffer.read(limit + 1)
+    if len(raw) > limit:
+        raise UsageError(f"{what}: expected at most {limit} bytes on standard input")
     return raw
 
 
@@ -39,6 +55,10 @@ def write_result(path: str, content: bytes) -> None:
         OSError: it cannot be written (also: it is a link of another user); a file that was
             there is as it was.
     """
+    from pathlib import Path
+
+    from scone.files import followed, replace
+
     target = Path(followed(path))
     if target.exists() and not target.is_file():
         _write_into(target, content)

@@ -93,6 +93,38 @@ class LazyGroup(click.Group):
         return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
+class ArgumentGroup(LazyGroup):
+    """A group with an argument: its own options come before and after it, up to a command's name.
+
+    SCONE's command line has that shape.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click, with the arguments cut at the name of a command."""
+        at = next((n for n, argument in enumerate(args) if argument in self.entries), len(args))
+        if not args:
+            raise click.exceptions.NoArgsIsHelpError(ctx)
+        asks = args[0] == "help"
+        at = 0 if asks else at
+        ctx.allow_interspersed_args = True
+        ctx.allow_extra_args = False
+        # The help of a command is shown whether or not the options are complete.
+        given = ctx.resilient_parsing
+        asks = asks or not {"-h", "--help"}.isdisjoint(args[at:])
+        ctx.resilient_parsing = given or asks
+        rest = click.Command.parse_args(self, ctx, args[:at])
+        ctx.resilient_parsing = given
+        if at == len(args) and not (ctx.resilient_parsing or self.invoke_without_command):
+            raise click.UsageError(f"missing command: {' or '.join(self.entries)}.", ctx)
+        ctx._protected_args, ctx.args = args[at : at + 1], args[at + 1 :]  # noqa: SLF001 - as click.Group does
+        return rest
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """As click; the command may be optional."""
+        command = "[COMMAND] [ARGS]..." if self.invoke_without_command else "COMMAND [ARGS]..."
+        return [*click.Command.collect_usage_pieces(self, ctx), command]
+
+
 def suggestion(name: str, among: list[str]) -> str:
     """The names that a mistyped one may have meant, or the beginning of them, as a question."""
     from difflib import SequenceMatcher

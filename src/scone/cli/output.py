@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from scone import errors
-from scone.errors import SconeError, StateError, UsageError
+from scone.errors import RejectedError, SconeError, StateError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +25,7 @@ EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
 EXIT_NOT_TRUSTED: Final = 4
 EXIT_STATE: Final = 5
+EXIT_DIFFERENT: Final = 6  # 1 and 2, as diff(1) ends, are taken
 EXIT_BUG: Final = 70  # EX_SOFTWARE of sysexits.h
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell shows it
 EXIT_BROKEN_PIPE: Final = 141  # 128 + SIGPIPE
@@ -44,6 +45,8 @@ _MAX_LINES: Final = 100
 
 def exit_code(error: SconeError) -> int:
     """The exit status of an error (docs/guide/exit-codes.md)."""
+    if isinstance(error, RejectedError):  # its code tells of the CAS, not of this side
+        return EXIT_FAILED
     return _EXIT_CODES.get(error.code, EXIT_FAILED)
 
 
@@ -53,10 +56,19 @@ def result(text: str) -> None:
     Raises:
         StateError: standard output is closed.
     """
+    exactly(text if text.endswith("\n") else text + "\n")
+
+
+def exactly(text: str) -> None:
+    """Print a result as it is, in UTF-8 and without a newline behind it.
+
+    Raises:
+        StateError: standard output is closed.
+    """
     stream: TextIO | None = sys.stdout  # None where the program was started without one
     if stream is None:
         raise StateError("standard output is closed")
-    stream.write(text if text.endswith("\n") else text + "\n")
+    stream.write(text)
 
 
 def facts(value: Mapping[str, object] | list[object]) -> None:

@@ -8,12 +8,11 @@ part of the value.
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass, field
 from typing import Final
 
 from scone.cli import output
-from scone.cli.files import read_small
+from scone.cli.files import read_small, read_standard_input
 from scone.crypto.secret import SecretBytes
 from scone.errors import UsageError
 
@@ -39,10 +38,7 @@ class SecretReader:
             if self.stdin_user:
                 raise UsageError(f"{option}: standard input is already read for {self.stdin_user}")
             self.stdin_user = option
-            raw = sys.stdin.buffer.read(_MAX_BYTES + 1)
-            if len(raw) > _MAX_BYTES:
-                raise UsageError(f"{option}: expected at most {_MAX_BYTES} bytes on standard input")
-            return SecretBytes(_without_newline(raw))
+            return SecretBytes(_without_newline(read_standard_input(option, _MAX_BYTES)))
         if given.startswith("@") and not given.startswith("@@"):
             return SecretBytes(
                 _without_newline(read_small(given[1:], f"{option}: file", _MAX_BYTES))

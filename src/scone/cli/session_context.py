@@ -35,6 +35,18 @@ def user_identity(path: str | None) -> Identity:
     return config_file().identity() if path is None else read_identity_file(path, output.warning)
 
 
+def signing_key_pem() -> str:
+    """The public half of the key with which this CLI signs sessions; it is made on first use.
+
+    Raises:
+        StateError: it cannot be read or made.
+    """
+    from scone.crypto.der import to_pem
+    from scone.crypto.keys import spki_of_private_key
+
+    return to_pem("PUBLIC KEY", spki_of_private_key(config_file().session_signing_key()))
+
+
 def select(config: Config, name: str | None) -> KnownCas:
     """The attested CAS of that name or address, or the default one; its dangers are told.
 

@@ -239,7 +239,7 @@ class ConfigFile:
     def _write(self, raw: bytes) -> None:
         from pathlib import Path
 
-        from scone.cli.files import replace
+        from scone.files import replace
 
         try:
             replace(Path(self.path), raw, 0o600)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from scone.documents import DocumentError, Mapping, Mark, Scalar, Sequence, read_toml
+from scone.documents import DocumentError, Mapping, Mark, Scalar, Sequence
+from scone.documents.toml_text import read_toml
 
 
 def test_values_become_text_with_the_style_of_their_type():

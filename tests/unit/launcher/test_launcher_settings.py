@@ -2,6 +2,7 @@
 
 import pytest
 
+from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError, SconeError, UnsupportedError, UsageError
 from scone.launcher.console import Console, write_error
 from scone.launcher.settings import Settings
@@ -41,6 +42,7 @@ def test_every_variable_is_read():
             "SCONE_HASH": "1",
             "SCONE_VERSION": "1",
             "SCONE_PWD": "/tmp",
+            "SCONE_SERVICE_ACCESS_TOKEN": "t0ken \udcff",
         }
     )
     assert settings == Settings(
@@ -52,8 +54,21 @@ def test_every_variable_is_read():
         True,
         True,
         "/tmp",
+        SecretBytes(b"t0ken \xff"),
     )
     assert settings.require_cas_key() == CAS_KEY
+
+
+def test_neither_a_password_nor_a_token_is_shown():
+    settings = Settings.from_environment(
+        {"SCONE_CONFIG_ID": "a/b@123456", "SCONE_SERVICE_ACCESS_TOKEN": "t0ken"}
+    )
+    assert settings.service_id == "a/b@******"
+    for shown in (repr(settings), "\n".join(settings.lines())):
+        assert "123456" not in shown
+        assert "t0ken" not in shown
+    assert Settings.from_environment({"SCONE_CONFIG_ID": "a/b"}).service_id == "a/b"
+    assert Settings.from_environment({}).service_id is None
 
 
 def test_an_empty_variable_is_an_absent_one():

@@ -518,6 +518,26 @@ def re_hex(text):
     return len(text) == 64 and int(text, 16) > 0
 
 
+def test_the_libraries_of_an_extra_that_the_cas_loads_are_measured(monkeypatch):
+    """An operator who changed them could read the credentials of every session."""
+    from importlib import metadata
+
+    wanted = [
+        "click>=8.1",
+        'azure-identity<2,>=1.27; extra == "azure"',
+        "azure-keyvault-secrets<5,>=4.12; extra == 'azure'",
+        'not-installed; extra == "azure"',
+        'pytest>=8; extra == "dev"',
+    ]
+    requires = metadata.requires
+    monkeypatch.setattr(
+        metadata, "requires", lambda name: wanted if name == "scone-cas" else requires(name)
+    )
+    trees = dict(installed_trees())
+    assert {"scone", "click", "azure", "msal", "requests", "certifi"} <= set(trees)
+    assert "pytest" not in trees
+
+
 def test_a_python_program_is_interpreter_and_installed_packages():
     trees = dict(installed_trees())
     assert {"scone", "cryptography", "OpenSSL", "click", "yaml"} <= set(trees)

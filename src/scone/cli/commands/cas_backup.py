@@ -44,6 +44,7 @@ def register_backup(
     It must be signed as the CAS is, be of the same or a higher version, and its platform must be
     as good: the CLI and the CAS both check.
     """
+    from scone.client.backups import register_backup as give_access
     from scone.client.cas import CasClient
     from scone.client.trust import attest_cas, canonical_url
 
@@ -65,10 +66,8 @@ def register_backup(
                         "Note: this proves the software of the backup CAS, not which instance it is; "
                         f"compare {newcomer.known.cas_key_hash} with its console, or give --key-hash HASH"
                     )
-            nonce = primary.backup_nonce()
             with newcomer_client as client:
-                answer = client.registration(nonce)
-            backup = primary.register_backup(nonce, answer, address)
+                backup = give_access(primary, client, address)
         except SconeError as error:
             raise error.within("Registering the backup CAS failed") from error
     if as_json:
@@ -151,29 +150,14 @@ def _known(cas_name: str | None) -> KnownCas:
 
 
 def _peer_policy(primary: KnownCas, key_hash: str | None, given: dict[str, Any]) -> TrustPolicy:
-    """As the primary was attested: same signer, product, root; at least its version."""
-    from scone.attestation.appraise import CasPolicy
     from scone.cli.policy import platform_ids
-    from scone.client.trust import TrustPolicy
+    from scone.client.backups import backup_policy
 
-    platform = {
-        "accept_outdated": given["accept_group_out_of_date"],
-        "accept_configuration": given["accept_configuration_needed"],
-        "accept_sw_hardening": given["accept_sw_hardening_needed"],
-        "platforms": platform_ids(given["platforms"]),
-    }
-    software: dict[str, Any] = (
-        {"mrenclaves": (primary.mrenclave,), "ignore_signer": True, "allow_debug": True}
-        if primary.debug
-        else {
-            "mrsigner": primary.mrsigner,
-            "isvprodid": primary.isvprodid,
-            "isvsvn_min": primary.isvsvn,
-        }
-    )
-    return TrustPolicy(
-        cas=CasPolicy(**software, **platform),
+    return backup_policy(
+        primary,
         cas_key_hash=key_hash,
-        state="any",
-        simulation_root=primary.simulation_root,
+        platforms=platform_ids(given["platforms"]),
+        accept_outdated=given["accept_group_out_of_date"],
+        accept_configuration=given["accept_configuration_needed"],
+        accept_sw_hardening=given["accept_sw_hardening_needed"],
     )

@@ -1,8 +1,4 @@
-"""`scone cas provision`: claim a CAS, with or (for testing) without attestation.
-
-A group whose own options come before and after its argument, up to the name of one of its
-two commands: SCONE's command line has that shape.
-"""
+"""`scone cas provision`: claim a CAS, with or (for testing) without attestation."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from typing import Any
 import click
 
 from scone.cli import output
-from scone.cli.lazy import Entry, LazyGroup
+from scone.cli.lazy import ArgumentGroup, Entry
 from scone.cli.options import (
     SETTINGS,
     evidence_options,
@@ -49,31 +45,7 @@ _OUTER = "Error during provisioning of CAS"
 _KINDS = {".toml": "toml", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 
 
-class _Provision(LazyGroup):
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        at = next((n for n, argument in enumerate(args) if argument in self.entries), len(args))
-        if not args:
-            raise click.exceptions.NoArgsIsHelpError(ctx)
-        if args[0] == "help":
-            at = 0
-        ctx.allow_interspersed_args = True
-        ctx.allow_extra_args = False
-        # The help of a command is shown whether or not the options are complete.
-        given = ctx.resilient_parsing
-        ctx.resilient_parsing = given or at == 0 or not {"-h", "--help"}.isdisjoint(args[at:])
-        rest = click.Command.parse_args(self, ctx, args[:at])
-        ctx.resilient_parsing = given
-        if at == len(args) and not ctx.resilient_parsing:
-            raise click.UsageError(f"missing command: {' or '.join(self.entries)}.", ctx)
-        ctx._protected_args, ctx.args = args[at : at + 1], args[at + 1 :]  # noqa: SLF001 - as click.Group does
-        return rest
-
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        pieces = click.Command.collect_usage_pieces(self, ctx)
-        return [*pieces, "COMMAND [ARGS]..."]
-
-
-@click.group("provision", cls=_Provision, entries=_ENTRIES, context_settings=SETTINGS)
+@click.group("provision", cls=ArgumentGroup, entries=_ENTRIES, context_settings=SETTINGS)
 @click.argument("address", metavar="ADDRESS")
 @click.option(
     "-c",

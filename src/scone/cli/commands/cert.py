@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from scone.cli import output
-from scone.cli.files import read_small
+from scone.cli.files import read_small, read_standard_input
 from scone.cli.lazy import Entry, LazyGroup
 from scone.cli.options import SETTINGS, json_option
 from scone.cli.parameters import FileName
 from scone.crypto.der import pem_blocks, spki_of_certificate
 from scone.crypto.keyhash import key_hash
-from scone.errors import MalformedError, UsageError
+from scone.errors import MalformedError
 
 _MAX_BYTES = 1024 * 1024
 
@@ -52,7 +50,4 @@ def show_key_hash(file: str, as_json: bool) -> None:
 def _bytes(file: str) -> bytes:
     if file != "-":
         return read_small(file, "certificate file", _MAX_BYTES)
-    raw = sys.stdin.buffer.read(_MAX_BYTES + 1)
-    if len(raw) > _MAX_BYTES:
-        raise UsageError(f"standard input: expected at most {_MAX_BYTES} bytes")
-    return raw
+    return read_standard_input("FILE", _MAX_BYTES)

@@ -9,7 +9,7 @@ import click
 from scone.cli import output
 from scone.cli.lazy import Entry, LazyGroup
 from scone.cli.options import SETTINGS, json_option
-from scone.cli.session_context import config_file
+from scone.cli.session_context import config_file, signing_key_pem
 
 _HERE = "scone.cli.commands.self_"
 _ENTRIES = {
@@ -41,7 +41,7 @@ def self_() -> None:
 def show(as_json: bool) -> None:
     """Show the certificate, the public key hash and the session signing public key."""
     identity = config_file().identity()
-    signing = _signing_key_pem()
+    signing = signing_key_pem()
     if as_json:
         output.facts(
             {
@@ -86,14 +86,7 @@ def show_certificate_hash(as_json: bool) -> None:
 @json_option
 def show_session_signing_key(as_json: bool) -> None:
     """Print the session signing public key in PEM format."""
-    _print("session_signing_key", _signing_key_pem(), as_json=as_json)
-
-
-def _signing_key_pem() -> str:
-    from scone.crypto.der import to_pem
-    from scone.crypto.keys import spki_of_private_key
-
-    return to_pem("PUBLIC KEY", spki_of_private_key(config_file().session_signing_key()))
+    _print("session_signing_key", signing_key_pem(), as_json=as_json)
 
 
 def _certificate_hash(pem: str) -> str:

@@ -5,8 +5,6 @@ stdout is the hash, or the session, and nothing else.
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -22,19 +20,16 @@ from scone.cli.options import (
 )
 from scone.errors import (
     MalformedError,
-    NotFoundError,
     SconeError,
-    UnsupportedError,
     UsageError,
-    VerificationError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from scone.cli.session_files import Loaded
     from scone.client.cas import CasClient, Created
     from scone.documents import Problem
-    from scone.session import Checked, Session
 
 _HERE = "scone.cli.commands.session"
 _ENTRIES = {
@@ -44,8 +39,18 @@ _ENTRIES = {
     "read": Entry(f"{_HERE}:read", "Print an active session"),
     "update": Entry(f"{_HERE}:update", "Update a session, and print its hash"),
     "verify": Entry(f"{_HERE}:verify", "Compare an active session with a session file"),
-    "sign": Entry("scone.cli.commands.absent:later", "Not in this version yet", hidden=True),
-    "encrypt": Entry("scone.cli.commands.absent:later", "Not in this version yet", hidden=True),
+    "diff": Entry(f"{_HERE}_diff:diff", "Show what a new version changes in rights"),
+    "explain": Entry(
+        f"{_HERE}_explain:explain", "Say whether evidence gets a configuration, and why"
+    ),
+    "apply": Entry(f"{_HERE}_tools:apply", "Create or update a session, or leave an equal one"),
+    "list": Entry(f"{_HERE}_tools:list_", "List the sessions in a namespace"),
+    "history": Entry(f"{_HERE}_tools:history", "List the versions of a session"),
+    "fmt": Entry(f"{_HERE}_tools:fmt", "Lay a session file out"),
+    "graph": Entry(f"{_HERE}_tools:graph", "Draw sessions and what they share"),
+    "schema": Entry(f"{_HERE}_schema:schema", "Print the JSON Schema of session files"),
+    "encrypt": Entry(f"{_HERE}_sign:encrypt", "Encrypt a session for one CAS"),
+    "sign": Entry(f"{_HERE}_sign:sign", "Sign a session, or add a signature"),
 }
 _NO_CREATOR = (
     "Cannot calculate session hash! The session, explicitly or through the default access policy, "
@@ -53,7 +58,6 @@ _NO_CREATOR = (
     "assigned to the identity uploading the session. You may use --with-self-as-creator to pretend you "
     "created the session, or remove all creator references."
 )
-_MAX_FILE_BYTES = 4 * 1024 * 1024  # the language's own limit is lower and names the line
 _MAX_DIFFERENCES = 50
 
 
@@ -74,15 +78,30 @@ def check(
     use_env: bool,
     as_json: bool,
 ) -> None:
-    """Check the session in FILE; on success it is printed."""
+    """Check the session in FILE; on success it is printed.
+
+    All problems are told, each with its line; of values that may be secret, only the key. With --json
+    they are on standard output, too. The signatures of a signed session are verified.
+    """
+    from scone.cli.session_files import load_session, refuse_warnings
+    from scone.documents import DocumentError
     from scone.session import to_yaml
 
-    checked = _read(
-        file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env
-    ).session
-    text = to_yaml(checked)
+    try:
+        loaded = load_session(file, variables, name=name, use_env=use_env, excerpts=True)
+    except DocumentError as error:
+        if as_json:
+            output.facts({"problems": [_problem(one) for one in error.problems]})
+        raise
+    text = to_yaml(loaded.session)
+    warnings = {"warnings": [_problem(one) for one in loaded.warnings]}
+    if fail_on_warning and loaded.warnings:
+        if as_json:
+            output.facts(warnings)
+        refuse_warnings(file, loaded)
     if as_json:
-        output.facts({"name": checked.name, "session": text})
+        signers = {} if loaded.signed is None else {"signers": loaded.signers}
+        output.facts({"name": loaded.session.name, **signers, **warnings, "session": text})
     else:
         output.result(text)
 
@@ -109,19 +128,21 @@ def calculate_hash(
     as_json: bool,
 ) -> None:
     """Print the hash of the session in FILE."""
+    from scone.cli.session_context import signing_key_pem
+    from scone.cli.session_files import load_session, with_signer
     from scone.session import references_creator, session_hash
 
-    checked = _read(
+    loaded = load_session(
         file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env
-    ).session
-    if checked.creator is None and references_creator(checked):
+    )
+    checked = loaded.session
+    if loaded.signed is None and checked.creator is None and references_creator(checked):
         if with_self_as_creator is None:
             raise SconeError(_NO_CREATOR)
         if with_self_as_creator == "signer":
-            raise UnsupportedError(
-                "--with-self-as-creator signer: signed sessions are not supported by this version yet"
-            )
-        checked = checked.with_creator(_certificate(identity_path))
+            checked = with_signer(checked, signing_key_pem())
+        else:
+            checked = checked.with_creator(_certificate(identity_path))
     _print_hash(checked.name, session_hash(checked), as_json=as_json)
 
 
@@ -144,17 +165,37 @@ def create(
 ) -> None:
     """Upload the session in FILE, and print its hash.
 
-    If a session of that name exists, FILE must name it as its predecessor.
+    FILE may also be a signed or an encrypted session. If a session of that name exists, FILE must name
+    it as its predecessor.
     """
     from scone.cli.session_context import open_client
+    from scone.cli.session_files import kind_of, load_session, read_text, refuse_changes
+    from scone.session.encrypted import parse_encrypted
 
-    checked = _read(file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env)
+    text = read_text(file)
+    loaded = None
+    if kind_of(text) == "encrypted":
+        refuse_changes(file, name=name, variables=bool(variables) or use_env)
+        parse_encrypted(text)
+    else:
+        loaded = load_session(
+            file,
+            variables,
+            fail_on_warning=fail_on_warning,
+            name=name,
+            use_env=use_env,
+            text=text,
+        )
     with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
         try:
-            created = _upload(client, checked.session, checked.warnings)
+            if loaded is None:
+                created = client.create_encrypted_session(text)
+                _tell(created, ())
+            else:
+                created = _upload(client, loaded)
         except SconeError as error:
             raise error.within("Creating session failed") from error
-    _print_hash(checked.session.name, created.hash, as_json=as_json)
+    _print_hash(None if loaded is None else loaded.session.name, created.hash, as_json=as_json)
 
 
 @click.command("update", context_settings=SETTINGS)
@@ -176,22 +217,33 @@ def update(
 ) -> None:
     """Update an existing session to that in FILE, and print the new hash.
 
-    If FILE names no predecessor, the active session is read and filled in.
+    If FILE names no predecessor, the active session is read and filled in. A signed session must
+    name it: it cannot be changed any more.
     """
     from scone.cli.session_context import open_client
+    from scone.cli.session_files import load_session
+    from scone.client.sessions import update_session
 
-    checked = _read(file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env)
+    loaded = load_session(
+        file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env
+    )
+    session = loaded.session
+    if loaded.signed is not None and session.predecessor is None:
+        raise UsageError(
+            f"{file}: expected a predecessor inside the signed session, got none, and it cannot be "
+            "filled in without breaking the signatures",
+            hint="write the hash of the active session as predecessor into the file, and sign it again",
+        )
     with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
         try:
-            # Read in any case: an update never creates.
-            session = checked.session
-            active = _active(client, session.name)
-            if session.predecessor is None:
-                session = session.with_predecessor(active.hash)
-            created = _upload(client, session, checked.warnings)
+            if loaded.signed is None:
+                created = update_session(client, session)
+                _tell(created, loaded.warnings)
+            else:
+                created = _upload(client, loaded)
         except SconeError as error:
             raise error.within("Updating session failed") from error
-    _print_hash(checked.session.name, created.hash, as_json=as_json)
+    _print_hash(session.name, created.hash, as_json=as_json)
 
 
 @click.command("verify", context_settings=SETTINGS)
@@ -216,34 +268,27 @@ def verify(
     A predecessor or creator that FILE does not name may be any.
     """
     from scone.cli.session_context import open_client
-    from scone.session import differences, read_session, session_hash
+    from scone.cli.session_files import load_session
+    from scone.client.sessions import SessionDiffersError, verify_session
 
-    checked = _read(
+    checked = load_session(
         file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env
     ).session
     with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
         try:
-            found = client.read_session(checked.name)
+            computed = verify_session(client, checked)
+        except SessionDiffersError as error:
+            shown = error.differences[:_MAX_DIFFERENCES]
+            more = len(error.differences) - len(shown)
+            error.messages = (
+                "Verifying session failed",
+                f"The active session {checked.name} differs from {file!r}",
+                *shown,
+                *([f"… and {more} more"] if more else []),
+            )
+            raise
         except SconeError as error:
             raise error.within("Verifying session failed") from error
-    active = read_session(found.text, source="active session").session
-    computed = session_hash(active)
-    if computed != found.hash:
-        raise VerificationError(
-            f"the CAS says that the hash of its session is {found.hash}, but it is {computed}"
-        ).within("Verifying session failed")
-    different = differences(checked, active)
-    if different:
-        mismatch = SconeError("Verifying session failed")
-        shown = different[:_MAX_DIFFERENCES]
-        if len(different) > len(shown):
-            shown.append(f"… and {len(different) - len(shown)} more")
-        mismatch.messages = (
-            "Verifying session failed",
-            f"The active session {checked.name} differs from {file!r}",
-            *shown,
-        )
-        raise mismatch
     _print_hash(checked.name, computed, as_json=as_json)
 
 
@@ -286,91 +331,33 @@ def read(
         output.result(found.text)
 
 
-def _read(
-    file: str, given: tuple[str, ...], *, fail_on_warning: bool, name: str | None, use_env: bool
-) -> Checked:
-    """The session in a file, after substitution; its warnings are told, or end the command."""
-    from scone.cli.secret_values import SecretReader
-    from scone.session import read_session
-
-    secrets = SecretReader(stdin_user="FILE" if file == "-" else "")
-    variables = _environment() if use_env else {}
-    variables |= secrets.variables(given)
-    text = _text(file)
-    _refuse_signed(text, file)
-    secrets.warn_unused(text)
-    checked = read_session(text, source=file, variables=variables, name=name)
-    for problem in checked.warnings:
-        output.warning(str(problem))
-    if checked.warnings and fail_on_warning:
-        raise SconeError(
-            f"{file}: {len(checked.warnings)} warning(s), and --fail-on-warning is given"
-        )
-    return checked
-
-
-def _environment() -> dict[str, str]:
-    """The environment as far as it is text."""
+def _problem(problem: Problem) -> dict[str, object]:
+    mark = problem.mark
     return {
-        name: value
-        for name, value in os.environ.items()
-        if not any("\udc80" <= character <= "\udcff" for character in value)
+        "source": problem.source,
+        "line": None if mark is None else mark.line,
+        "column": None if mark is None else mark.column,
+        "path": problem.path,
+        "code": problem.code,
+        "message": problem.message,
+        "hint": problem.hint,
     }
 
 
-def _text(file: str) -> str:
-    from scone.cli.files import read_small
-
-    if file == "-":
-        raw = sys.stdin.buffer.read(_MAX_FILE_BYTES + 1)
-        if len(raw) > _MAX_FILE_BYTES:
-            raise UsageError(f"standard input: expected at most {_MAX_FILE_BYTES} bytes")
-    else:
-        raw = read_small(file, "session file", _MAX_FILE_BYTES)
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise MalformedError(
-            f"session file {file!r}", "text in UTF-8", f"another byte at offset {error.start}"
-        ) from None
-
-
-def _refuse_signed(text: str, file: str) -> None:
-    """Signed and encrypted sessions are JSON of another shape than a session's."""
-    if not text.lstrip().startswith("{"):
-        return
-    import json
-
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return  # perhaps YAML; its reader will tell
-    if isinstance(document, dict) and ("encrypted_session" in document or "signatures" in document):
-        raise UnsupportedError(
-            f"{file}: signed and encrypted sessions are not supported by this version yet"
-        )
-
-
-def _active(client: CasClient, name: str) -> Created:
-    from scone.client.cas import Created
-
-    try:
-        return Created(client.read_session(name).hash, ())
-    except NotFoundError as error:
-        error.hint = error.hint or "create it first: scone session create"
-        raise
-
-
-def _upload(client: CasClient, session: Session, told: Iterable[Problem]) -> Created:
+def _upload(client: CasClient, loaded: Loaded) -> Created:
     """Upload; of the CAS's warnings only those that were not told already."""
-    from scone.session import to_yaml
+    from scone.client.sessions import create_session
 
-    created = client.create_session(to_yaml(session))
+    created = create_session(client, loaded.signed or loaded.session)
+    _tell(created, loaded.warnings)
+    return created
+
+
+def _tell(created: Created, told: Iterable[Problem]) -> None:
     known = {f"{problem.path}: {problem.message}" for problem in told}
     for line in created.warnings:
         if line not in known:
             output.warning(line)
-    return created
 
 
 def _certificate(identity_path: str | None) -> str:
@@ -393,8 +380,9 @@ def _certificate(identity_path: str | None) -> str:
     return to_pem("CERTIFICATE", blocks[0].der)
 
 
-def _print_hash(name: str, value: str, *, as_json: bool) -> None:
+def _print_hash(name: str | None, value: str, *, as_json: bool) -> None:
+    """A hash; the name of an encrypted session is not known here."""
     if as_json:
-        output.facts({"name": name, "hash": value})
+        output.facts({"name": name, "hash": value} if name else {"hash": value})
     else:
         output.result(value)
