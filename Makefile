@@ -32,8 +32,8 @@ test: $(VENV)/dev-installed system-packages ## the tests
 	@$(BIN)/python -m pytest -q -n 2
 
 lint: $(VENV)/dev-installed ## ruff: format and rules
-	@$(BIN)/ruff format --check src tests benchmarks demo fuzz
-	@$(BIN)/ruff check src tests benchmarks demo fuzz
+	@$(BIN)/ruff format --check src tests benchmarks demo docs fuzz
+	@$(BIN)/ruff check src tests benchmarks demo docs fuzz
 
 types: $(VENV)/dev-installed ## mypy --strict
 	@$(BIN)/mypy
@@ -44,13 +44,13 @@ imports: $(VENV)/dev-installed ## the import rules of docs/architecture.md
 check: lint types imports test ## what a change must pass
 
 format: $(VENV)/dev-installed ## let ruff format
-	@$(BIN)/ruff format src tests benchmarks demo fuzz
-	@$(BIN)/ruff check --fix src tests benchmarks demo fuzz
+	@$(BIN)/ruff format src tests benchmarks demo docs fuzz
+	@$(BIN)/ruff check --fix src tests benchmarks demo docs fuzz
 
 reference: $(VENV)/dev-installed ## make docs/reference and the JSON Schema of sessions again
 	@$(BIN)/scone session schema > src/scone/session/editing/session.schema.json
 	@$(BIN)/scone help-markdown > docs/reference/cli.md
-	@$(BIN)/python -m scone.cas.http.reference > docs/reference/rest.md
+	@$(BIN)/python docs/make_rest_reference.py > docs/reference/rest.md
 
 crash: $(VENV)/dev-installed ## kill -9 in a loop of 200
 	@$(BIN)/python tests/integration/store/crash.py --kills 200

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
+_WRITE: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _MAX_LINKS: Final = 40  # as the kernel has it, path_resolution(7)
 
 
-def replace(target: Path, content: bytes, mode: int) -> None:
+def replace(target: Path, content: bytes, mode: int, *, like: os.stat_result | None = None) -> None:
     """Put a new file in place of another (or of a link), whole and on the disk.
+
+    With `like` its permissions and owner are those of that file, as far as this user may set them.
 
     Raises:
         OSError: it cannot be written; a file that was there is as it was.
@@ -28,6 +31,8 @@ def replace(target: Path, content: bytes, mode: int) -> None:
     descriptor = os.open(beside, flags, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if like is not None:
+                _take_over(descriptor, like)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -36,6 +41,54 @@ def replace(target: Path, content: bytes, mode: int) -> None:
         beside.unlink(missing_ok=True)
         raise
     sync(target.parent)
+
+
+def rewrite(target: Path, content: bytes, mode: int) -> None:
+    """As `replace`, for a file that a user named: who may read and write it stays as it is.
+
+    `mode`, less the umask, is that of a new file.
+
+    Raises:
+        OSError: it cannot be written, or is read-only; a file that was there is as it was.
+    """
+    before = check_writable(target)
+    if before is None:
+        replace(target, content, mode)
+    else:
+        replace(target, content, stat.S_IRUSR | stat.S_IWUSR, like=before)
+
+
+def check_writable(target: Path) -> os.stat_result | None:
+    """Look whether a file can be replaced, or made; the status of one that is there.
+
+    Raises:
+        OSError: it is read-only, or its folder is not there or takes no files.
+    """
+    try:
+        found = target.stat()
+    except FileNotFoundError:
+        found = None
+        target.parent.stat()
+    writable = found is None or (
+        stat.S_IMODE(found.st_mode) & _WRITE and os.access(target, os.W_OK)  # root may all
+    )
+    if not writable:
+        raise PermissionError(errno.EACCES, "it is read-only", str(target))
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "its folder is read-only", str(target.parent))
+    return found
+
+
+def _take_over(descriptor: int, like: os.stat_result) -> None:
+    mode = stat.S_IMODE(like.st_mode) & (stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO)
+    try:
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+    except PermissionError:
+        try:
+            os.fchown(descriptor, -1, like.st_gid)
+        except PermissionError:
+            mode &= ~stat.S_IRWXG  # they would be those of another group
+    os.fchmod(descriptor, mode)
 
 
 def sync(path: Path) -> None:

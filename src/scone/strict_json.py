@@ -223,7 +223,7 @@ def parse_hex(text: str, place: str, length: int | None = None) -> bytes:
     Raises:
         MalformedError: another character, an odd number of them, another length.
     """
-    expected = "hex digits" if length is None else f"{2 * length} hex digits"
+    expected = "an even number of hex digits" if length is None else f"{2 * length} hex digits"
     if length is not None and len(text) != 2 * length:
         raise MalformedError(place, expected, f"{len(text)} characters")
     if len(text) % 2 or not text.isascii() or not text.isalnum():
@@ -279,3 +279,27 @@ def parse_base64(text: JsonValue, place: str, limit: int) -> bytes:
 def to_base64(raw: bytes) -> str:
     """Base64 on one line, with padding (RFC 4648, section 4)."""
     return base64.b64encode(raw).decode("ascii")
+
+
+def parse_base64url(text: str, place: str, limit: int) -> bytes:
+    """The bytes of `to_base64url`, at most `limit` of them; there is one text for each value.
+
+    Raises:
+        MalformedError: longer or in another form.
+    """
+    if len(text) > (limit + 2) // 3 * 4:
+        raise MalformedError(place, f"at most {limit} bytes", "more")
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:  # also of characters that are not ASCII
+        raise MalformedError(place, "base64url without padding") from None
+    if to_base64url(raw) != text:  # the decoder skips what does not belong there
+        raise MalformedError(place, "base64url without padding")
+    if len(raw) > limit:
+        raise MalformedError(place, f"at most {limit} bytes", "more")
+    return raw
+
+
+def to_base64url(raw: bytes) -> str:
+    """Base64 for URLs on one line, without padding (RFC 7515, section 2)."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")

@@ -55,4 +55,10 @@ def run_tour(home):
     assert re.search(r"^DATABASE_PASSWORD=.{20}$", done.stdout, re.MULTILINE)
     assert "shop/web" in done.stdout.splitlines()
     assert done.stderr.count("You have insufficient rights to update session agreed") == 1
-    assert len(hashes) == 8
+    assert done.stderr.count("nobody had claimed the root namespace") == 1
+    assert "    ca-key: kept\n" in done.stdout
+    assert re.search(
+        r"^password = .{12}\nkey = .{43}=\na file of the host$", done.stdout, re.MULTILINE
+    )
+    assert "(it does not use @@2)" in done.stderr
+    assert len(hashes) == 11

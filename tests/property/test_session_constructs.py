@@ -182,7 +182,9 @@ def test_every_construct_keeps_its_hash_through_every_form(data, seed):
     found = outcome(flow(data))
     # The strategy makes some sessions that contradict themselves; these are refused, not lost.
     if not isinstance(found, Checked):
-        assert found.problems
+        assert {problem.message for problem in found.problems} == {
+            "expected attestation: with mode none nothing is measured"
+        }, found.messages
         return
     session = found.session
     digest = session_hash(session)
@@ -194,15 +196,6 @@ def test_every_construct_keeps_its_hash_through_every_form(data, seed):
     assert differences(session, read_session(normal).session) == []
 
 
-@given(whole_sessions())
-def test_most_of_these_sessions_are_accepted_or_refused_for_a_placeholder_with_mode_none(data):
-    found = outcome(flow(data))
-    if isinstance(found, DocumentError):
-        assert {problem.message for problem in found.problems} <= {
-            "expected attestation: with mode none nothing is measured"
-        }, found.messages
-
-
 VIOLATIONS = {
     "predecessor": ("x", "predecessor"),
     "secret_config": ({"store_in": "vault"}, "secret_config.store_in"),
@@ -212,13 +205,12 @@ VIOLATIONS = {
 }
 
 
-@given(whole_sessions(), whole_sessions(), st.sampled_from(sorted(VIOLATIONS)))
-def test_no_rule_loosens_when_an_unrelated_part_changes(one, other, key):
+@given(whole_sessions(), st.sampled_from(sorted(VIOLATIONS)))
+def test_no_rule_loosens_whatever_stands_beside_it(data, key):
     value, path = VIOLATIONS[key]
-    for data in (one, other, one | {"services": other["services"]}):
-        found = outcome(flow(data | {key: value}))
-        assert isinstance(found, DocumentError)
-        assert path in [problem.path for problem in found.problems]
+    found = outcome(flow(data | {key: value}))
+    assert isinstance(found, DocumentError)
+    assert path in [problem.path for problem in found.problems]
 
 
 @given(whole_sessions(), st.data())

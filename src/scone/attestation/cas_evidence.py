@@ -7,7 +7,6 @@ bytes are hashed first and read afterwards; no re-serialisation, no second copy.
 
 from __future__ import annotations
 
-import base64
 import hmac
 import json
 from collections.abc import Mapping, Sequence
@@ -39,6 +38,7 @@ from scone.strict_json import (
     read_object,
     read_spans,
     text_of,
+    to_base64,
 )
 
 MAX_DOCUMENT_BYTES: Final = MAX_COLLATERAL_BYTES + 64 * 1024
@@ -199,7 +199,7 @@ def build_document(quote: bytes, collateral: Collateral, additional_data: bytes)
     """The body of GET /v1/attest, `additional_data` byte for byte as it was quoted."""
     proof: JsonObject = {
         "type": _PROOF_TYPE,
-        "quote": base64.b64encode(quote).decode(),
+        "quote": to_base64(quote),
         "collateral": collateral.to_object(),
     }
     return b'{"proof_data":' + _compact(proof) + b',"additional_data":' + additional_data + b"}"

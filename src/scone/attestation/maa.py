@@ -7,9 +7,6 @@ Nothing here decides whether a claim is acceptable; that is `appraise`.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, InitVar, dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +26,8 @@ from scone.strict_json import (
     hex_of,
     int_of,
     list_of,
+    parse_base64,
+    parse_base64url,
     read_object,
     text_of,
 )
@@ -42,7 +41,6 @@ _MAX_KEYS: Final = 256 * 1024
 _SKEW: Final = timedelta(minutes=2)
 """How far the clocks of the service and of this machine may differ, for the beginning only."""
 _MAX_SECONDS: Final = 253_402_300_799  # the end of the year 9999
-_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*")
 _PLACE: Final = "token of Microsoft Azure Attestation"
 
 
@@ -104,7 +102,12 @@ def verify_token(token: str, keys: bytes, issuer: str, now: datetime) -> Verifie
         raise VerificationError(f"{_PLACE}: its header has extensions that must be understood")
     key = _key(keys, key_id)
     try:
-        key.verify(_bytes(last, _PLACE), signed.encode("ascii"), padding.PKCS1v15(), SHA256())
+        key.verify(
+            parse_base64url(last, _PLACE, _MAX_TOKEN),
+            signed.encode("ascii"),
+            padding.PKCS1v15(),
+            SHA256(),
+        )
     except InvalidSignature:
         raise VerificationError(f"{_PLACE}: its signature is wrong") from None
 
@@ -165,34 +168,20 @@ def _key(keys: bytes, key_id: str) -> rsa.RSAPublicKey:
 
 def _certified(entry: Mapping[str, JsonValue], place: str) -> object:
     first, *_ = [*list_of(entry, "x5c", place), None]
-    if not isinstance(first, str):
-        raise MalformedError(f"{place}.x5c", "certificates in base64")
-    try:
-        der = base64.b64decode(first, validate=True)
-    except binascii.Error:
-        raise MalformedError(f"{place}.x5c", "certificates in base64") from None
+    der = parse_base64(first, f"{place}.x5c", _MAX_KEYS)
     return x509.load_der_x509_certificate(der).public_key()
 
 
 def _numbers(entry: Mapping[str, JsonValue], place: str) -> object:
-    n, e = (int.from_bytes(_bytes(text_of(entry, name, place), place), "big") for name in "ne")
+    n, e = (
+        int.from_bytes(parse_base64url(text_of(entry, name, place), place, _MAX_KEYS), "big")
+        for name in "ne"
+    )
     return rsa.RSAPublicNumbers(e, n).public_key()
 
 
 def _json(part: str, place: str) -> JsonObject:
-    return read_object(decode(_bytes(part, place), place, _MAX_TOKEN), place)
-
-
-def _bytes(part: str, place: str) -> bytes:
-    """Base64url without padding (RFC 7515, section 2); one text for each value."""
-    if _BASE64URL.fullmatch(part):
-        try:
-            raw = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-        except binascii.Error:
-            raw = b""
-        if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == part:
-            return raw
-    raise MalformedError(place, "base64url without padding")
+    return read_object(decode(parse_base64url(part, place, _MAX_TOKEN), place, _MAX_TOKEN), place)
 
 
 def _time(claims: JsonObject, name: str) -> datetime:

@@ -7,7 +7,6 @@ which request, so that an owner whose answer was lost can prove that the claim w
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from scone.crypto.keyhash import key_hash
 from scone.crypto.keys import sign_p256, verify_p256
 from scone.crypto.secret import SecretBytes
 from scone.errors import VerificationError
-from scone.strict_json import JsonValue, base64_of, bounded_text_of, hex_of
+from scone.strict_json import JsonValue, base64_of, bounded_text_of, hex_of, to_base64
 
 _RECEIPT_LABEL: Final = b"scone-provisioning-receipt-v1\0"
 _MAX_SPKI_BYTES: Final = 1024
@@ -37,10 +36,10 @@ class Receipt:
     def to_dict(self) -> dict[str, JsonValue]:
         """The JSON object as published."""
         return {
-            "unprovisioned_cas_key": base64.b64encode(self.unprovisioned_cas_key).decode(),
+            "unprovisioned_cas_key": to_base64(self.unprovisioned_cas_key),
             "request_sha256": self.request_sha256.hex(),
             "owner_key": self.owner_key,
-            "signature": base64.b64encode(self.signature).decode(),
+            "signature": to_base64(self.signature),
         }
 
     @classmethod

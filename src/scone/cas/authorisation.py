@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from scone.cas.foreign import Resolution
 from scone.cas.sessions import StoredVersion
 from scone.cas.state import Cas, Provisioned
+from scone.cas.values import Resolution
 from scone.errors import ForbiddenError, IntegrityError, SconeError, StateError
-from scone.session.access import Operation, Requester, decide
+from scone.session.access import (
+    ClientCertificate,
+    Operation,
+    Requester,
+    Signers,
+    decide,
+    identity_of,
+)
+from scone.session.names import ROOT
 from scone.session.secrets.values import SecretValue
 from scone.session.uses import names_for_access
 
@@ -45,11 +53,28 @@ async def authorise(
     if decision.granted:
         return decision.anybody
     if not decision.unresolved:
-        raise ForbiddenError(refusal)
+        raise ForbiddenError(refusal, hint=_hint(session.name, operation, requester))
     raise ForbiddenError(
         f"entries of its access policy that could not be resolved: {', '.join(decision.unresolved)}",
         hint="a secret that does not exist, cannot be read now or holds no access entry grants nothing",
     ).within(refusal)
+
+
+def _hint(name: str, operation: Operation, requester: Requester) -> str:
+    """As whom the requester was judged, and what would admit a signer."""
+    match requester:
+        case None:
+            return "without a client certificate only what admits ANY is permitted"
+        case ClientCertificate():
+            return f"you are {identity_of(requester)}"
+        case Signers():
+            text = (
+                "of a signed session its signatures count, not the client's identity; it is signed by "
+                f"{', '.join(requester.key_hashes)}, and the session {name} would have to admit that: "
+                f"{operation}: with - signer: and the public key"
+            )
+            anybody = ', or sessions.root_create = "any" when the CAS is provisioned'
+            return text + (anybody if (name, operation) == (ROOT, "create_sessions") else "")
 
 
 async def _found(

@@ -6,7 +6,6 @@ from a file or a prompt, never from the command line, where every user of the ma
 
 from __future__ import annotations
 
-import base64
 import getpass
 import json
 import os
@@ -18,6 +17,7 @@ from typing import Final
 from scone.cas.store.inspection import inspect_database
 from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError, StateError
+from scone.strict_json import to_base64
 
 _BROKEN_PIPE: Final = 141  # 128 + SIGPIPE
 
@@ -57,7 +57,7 @@ def _shown(value: bytes) -> object:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        return {"base64": base64.b64encode(value).decode()}
+        return {"base64": to_base64(value)}
 
 
 def _key(key_file: Path | None) -> SecretBytes:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from scone.cas.sessions import Records
-from scone.cas.store.base import Transaction
+from scone.cas.store.base import Records, Transaction
 from scone.crypto import certificates, sealing
 from scone.crypto.der import spki_of_certificate, to_pem
 from scone.crypto.keyhash import key_hash
@@ -23,6 +22,7 @@ from scone.crypto.keys import generate_private_key, private_key_pem, spki_of_pri
 from scone.crypto.secret import SecretBytes
 from scone.errors import IntegrityError
 from scone.owner_config import ApiIdentity
+from scone.strict_json import to_base64
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,8 @@ def store_keys(records: Transaction, keys: CasKeys, software: str) -> None:
         "root-key",
         _json(
             {
-                "key": _base64(keys.root_key.reveal()),
-                "certificate": _base64(keys.root_certificate),
+                "key": to_base64(keys.root_key.reveal()),
+                "certificate": to_base64(keys.root_certificate),
                 "encryption_key": keys.encryption_key.reveal().hex(),
             }
         ),
@@ -128,8 +128,8 @@ def store_instance(records: Transaction, keys: CasKeys, software: str) -> None:
         f"instance-key:{software}",
         _json(
             {
-                "key": _base64(keys.instance_key.reveal()),
-                "certificate": _base64(keys.instance_certificate),
+                "key": to_base64(keys.instance_key.reveal()),
+                "certificate": to_base64(keys.instance_certificate),
             }
         ),
     )
@@ -198,10 +198,6 @@ def _issue(
         subject_parts={name: text for name, text in parts.items() if text is not None},
     )
     return key, certificate
-
-
-def _base64(value: bytes) -> str:
-    return base64.b64encode(value).decode()
 
 
 def _json(value: dict[str, str]) -> bytes:

@@ -20,8 +20,7 @@ from functools import partial
 from typing import Final, Generic, TypeVar
 
 from scone.cas import namespaces
-from scone.cas.store.base import Records as Records  # noqa: PLC0414 - operations take it from here
-from scone.cas.store.base import Transaction
+from scone.cas.store.base import Records, Transaction
 from scone.errors import IntegrityError, LimitError, NotFoundError
 from scone.session import Session, from_canonical
 from scone.session.access import digests_of

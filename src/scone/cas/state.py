@@ -18,10 +18,10 @@ from scone.attestation.receipt import Receipt
 from scone.attestation.verify import Anchor, VerificationCache, VerifiedEvidence
 from scone.cas.audit import AuditLog, FileAuditLog, NoAuditLog
 from scone.cas.azure import Azure
+from scone.cas.calls import Calls
 from scone.cas.config import Availability
 from scone.cas.factors import WrongPasswords
 from scone.cas.keys import CasKeys
-from scone.cas.peers import Peers
 from scone.cas.sessions import Quota, Sessions
 from scone.cas.store.base import Store
 from scone.cas.store.key_store import KeyStorePayload, OpenKeyStore
@@ -101,7 +101,7 @@ class Cas:
     workers: Workers = field(default_factory=lambda: Workers("sessions"))
     attestations: Workers = field(default_factory=lambda: Workers("CASes"))
     """Of other CASes, which ask for secrets."""
-    peers: Peers = field(default_factory=Peers)
+    calls: Calls = field(default_factory=Calls)
     azure: Azure = field(default_factory=Azure)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     renewing: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
@@ -129,7 +129,7 @@ class Cas:
         """
         self.workers.close()
         self.attestations.close()
-        self.peers.close()
+        self.calls.close()
         self.azure.close()
         self.sessions.close()
         try:

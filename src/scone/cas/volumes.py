@@ -12,20 +12,19 @@ import json
 import os
 from contextlib import nullcontext
 
-from scone.cas.foreign import Resolution, find_volume, of_another
+from scone.cas.exports import find_volume
 from scone.cas.sessions import SMALL_RECORD, StoredVersion, charge
 from scone.cas.state import Cas, Provisioned
 from scone.cas.store.base import Transaction
+from scone.cas.values import Resolution, of_another
 from scone.crypto.secret import SecretBytes
 from scone.errors import NotFoundError, SconeError
 from scone.service_config.assembly import file_system_key
 from scone.service_config.model import ProtectedVolume
-from scone.session.model import ImageVolume, Service, Volume
+from scone.session.model import VOLUME_KEY_BYTES, ImageVolume, Service, Volume
 from scone.session.secrets import SecretValues
 from scone.session.sharing import resolve_name, volume_policy
 from scone.session.uses import names_for_volume
-
-_KEY_BYTES = 32
 
 
 async def volumes_of(
@@ -101,7 +100,7 @@ async def _record(
     place = f"{session_name} {name}"  # names of sessions have no space
     raw = phase.store.get("volume", place)
     if raw is None:
-        made = json.dumps({"key": os.urandom(_KEY_BYTES).hex(), "tag": None}).encode()
+        made = json.dumps({"key": os.urandom(VOLUME_KEY_BYTES).hex(), "tag": None}).encode()
 
         def commit(records: Transaction) -> bytes:
             found = records.get("volume", place)

@@ -101,7 +101,7 @@ class ArgumentGroup(LazyGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click, with the arguments cut at the name of a command."""
-        at = next((n for n, argument in enumerate(args) if argument in self.entries), len(args))
+        at = next((n for n, _ in enumerate(args) if self._is_command(args, n)), len(args))
         if not args:
             raise click.exceptions.NoArgsIsHelpError(ctx)
         asks = args[0] == "help"
@@ -118,6 +118,11 @@ class ArgumentGroup(LazyGroup):
             raise click.UsageError(f"missing command: {' or '.join(self.entries)}.", ctx)
         ctx._protected_args, ctx.args = args[at : at + 1], args[at + 1 :]  # noqa: SLF001 - as click.Group does
         return rest
+
+    def _is_command(self, args: list[str], at: int) -> bool:
+        """Whether a word ends the group's own arguments; `help` may be an option's value."""
+        asks = args[at] == "help" and at > 0 and not args[at - 1].startswith("-")
+        return asks or args[at] in self.entries
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """As click; the command may be optional."""

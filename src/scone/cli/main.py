@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from io import TextIOWrapper
-from typing import Final, TextIO
+from typing import Final
 
 import click
 
@@ -102,8 +102,10 @@ that option.""",
 def scone(ctx: click.Context, config: str, output_path: str | None) -> None:
     """Entry of every command; the commands read the options through the context."""
     del config  # the commands read it through the context
-    if output_path is not None:
-        ctx.with_resource(output.to_file(output_path))
+    if output_path is None:
+        output.check_stdout()
+    else:
+        ctx.with_resource(output.to_file(output_path, ctx.meta))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -131,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
         output.message("")
         return output.EXIT_INTERRUPTED
     except BrokenPipeError:
-        _forget_stdout()
+        output.discard(1)
         return output.EXIT_BROKEN_PIPE
     except OSError as error:
         if output.of_stdout(error):
@@ -150,16 +152,14 @@ def _run(arguments: list[str]) -> int:
         arguments = expand(arguments)
     if "_SCONE_COMPLETE" in os.environ:
         return _complete(arguments)
-    status = _invoke(arguments)
-    stream: TextIO | None = sys.stdout
-    if stream is None:
-        return status
+    changes: list[str] = []
     try:
-        stream.flush()
-    except BrokenPipeError:
+        status = _invoke(arguments, changes)
+        output.flush()
+    except BaseException:
+        for change in changes:
+            output.message(f"Note: {output.printable(change)}")
         raise
-    except OSError as error:
-        return _stdout_failed(error)
     return status
 
 
@@ -172,10 +172,10 @@ def _complete(arguments: list[str]) -> int:
     return output.EXIT_FAILED
 
 
-def _invoke(arguments: list[str]) -> int:
+def _invoke(arguments: list[str], changes: list[str]) -> int:
     # Not click's main(): it ends the program itself where a pipe breaks.
     try:
-        with scone.make_context("scone", arguments) as context:
+        with scone.make_context("scone", arguments, obj=changes) as context:
             scone.invoke(context)
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -201,13 +201,6 @@ def _no_such_option(error: click.NoSuchOption) -> str:
 
 
 def _stdout_failed(error: OSError) -> int:
-    _forget_stdout()
+    output.discard(1)
     output.report([f"standard output: {error.strerror}"])
     return output.EXIT_FAILED
-
-
-def _forget_stdout() -> None:
-    """Nobody reads it: keep the interpreter from flushing into the void at exit."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.close(null)

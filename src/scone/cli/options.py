@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from scone.cli.parameters import CasName, FileName, WholeNumber
+from scone.cli.parameters import CasName, FileName, HashText, SessionName, WholeNumber
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -75,7 +75,17 @@ def network_options(function: Function) -> Function:
     return function
 
 
+def hash_option(text: str) -> Callable[[Function], Function]:
+    """`--hash`: a version of a session; `text` is the help."""
+    return click.option("--hash", "session_hash", metavar="HASH", type=HashText(), help=text)
+
+
 def template_options(function: Function) -> Function:
+    """A session file, and how it becomes a session."""
+    return click.argument("file", metavar="FILE", type=FileName())(variable_options(function))
+
+
+def variable_options(function: Function) -> Function:
     """How a session file becomes a session."""
     for option in (
         click.option(
@@ -83,11 +93,17 @@ def template_options(function: Function) -> Function:
             is_flag=True,
             help="Take variables from the environment; -e wins over it.",
         ),
-        click.option("-n", "--name", metavar="NAME", help="Replace the name in the session file."),
+        click.option(
+            "-n",
+            "--name",
+            metavar="NAME",
+            type=SessionName(),
+            help="Replace the name in the session file.",
+        ),
         click.option(
             "--fail-on-warning",
             is_flag=True,
-            help="Stop at a warning found here, before anything is sent.",
+            help="Stop at a warning found here, about FILE or -e, before anything is sent.",
         ),
         click.option(
             "-e",
@@ -98,7 +114,6 @@ def template_options(function: Function) -> Function:
             "the value from a file or from standard input (less one final newline); VAR=@@… is the "
             "value @@… itself.",
         ),
-        click.argument("file", metavar="FILE", type=FileName()),
     ):
         function = option(function)
     return function

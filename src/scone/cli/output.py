@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from scone import errors
-from scone.errors import RejectedError, SconeError, StateError, UsageError
+from scone.errors import RejectedError, SconeError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -39,6 +39,7 @@ _EXIT_CODES: Final = {
     "state": EXIT_STATE,
     "integrity": EXIT_STATE,
 }
+PRIVATE: Final = "scone.private"
 _MAX_LINE: Final = 4000
 _MAX_LINES: Final = 100
 
@@ -54,7 +55,7 @@ def result(text: str) -> None:
     """Print a result, with exactly one newline behind it.
 
     Raises:
-        StateError: standard output is closed.
+        SconeError: standard output is closed.
     """
     exactly(text if text.endswith("\n") else text + "\n")
 
@@ -63,12 +64,39 @@ def exactly(text: str) -> None:
     """Print a result as it is, in UTF-8 and without a newline behind it.
 
     Raises:
-        StateError: standard output is closed.
+        SconeError: standard output is closed.
+    """
+    check_stdout()
+    sys.stdout.write(text)
+
+
+def check_stdout() -> None:
+    """Look whether there is a standard output: a result must not be lost after a change.
+
+    Raises:
+        SconeError: it is closed.
     """
     stream: TextIO | None = sys.stdout  # None where the program was started without one
     if stream is None:
-        raise StateError("standard output is closed")
-    stream.write(text)
+        raise SconeError("standard output is closed", hint="send it to /dev/null to discard it")
+
+
+def flush() -> None:
+    """Have what was printed leave the program.
+
+    Raises:
+        OSError: nobody takes it.
+    """
+    stream: TextIO | None = sys.stdout
+    if stream is not None:
+        stream.flush()
+
+
+def changed(text: str) -> None:
+    """Note a change that was made elsewhere: it is told where the result cannot be."""
+    import click
+
+    click.get_current_context().find_root().obj.append(text)
 
 
 def facts(value: Mapping[str, object] | list[object]) -> None:
@@ -88,33 +116,48 @@ def warning(text: str) -> None:
     message(f"Warning: {printable(text)}")
 
 
+def made_again(secrets: Iterable[str]) -> None:
+    """Say which secrets lost their values to an update."""
+    names = ", ".join(secrets)
+    if names:
+        message(
+            f"Note: the update made new values of: {printable(names)} (scone session diff tells why)"
+        )
+
+
 @contextmanager
-def to_file(path: str) -> Iterator[None]:
-    """Collect what goes to stdout; write it to a file as a whole, if all goes well.
+def to_file(path: str, meta: Mapping[str, object]) -> Iterator[None]:
+    """Collect what goes to stdout; write it to a file as a whole, unless the command fails.
+
+    `meta` is the context's; a command sets PRIVATE in it where a new file is for its owner only.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: the file cannot be written; told before the command runs.
+        SconeError: it can be no more.
     """
     import io
     from contextlib import redirect_stdout
 
     from click.exceptions import Exit
 
-    from scone.cli.files import reason, write_result
+    from scone.cli.files import check_result, reason, write_result
 
+    try:
+        check_result(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"-o {path!r}: {reason(error)}") from error
     buffer = io.StringIO()
     ended: Exit | None = None
     with redirect_stdout(buffer):
         try:
             yield
-        except Exit as error:  # --help and --version end so
-            if error.exit_code:
-                raise
+        except Exit as error:  # --help ends so, and a result that is a difference
             ended = error
+    content = buffer.getvalue().encode("utf-8", "surrogateescape")
     try:
-        write_result(path, buffer.getvalue().encode("utf-8", "surrogateescape"))
+        write_result(path, content, private=PRIVATE in meta)
     except (OSError, ValueError) as error:
-        raise UsageError(f"-o {path!r}: {reason(error)}") from error
+        raise SconeError(f"-o {path!r}: {reason(error)}") from error
     if ended is not None:
         raise ended
 
@@ -158,13 +201,24 @@ def printable(text: str) -> str:
     return shown + "…" if len(text) > _MAX_LINE else shown
 
 
+def discard(descriptor: int) -> None:
+    """Nobody takes it: keep the interpreter from flushing into the void at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)
+
+
 def _to_stderr(text: str) -> None:
+    stream: TextIO | None = sys.stderr  # None where the program was started without one
+    if stream is None:
+        return
     try:
-        sys.stderr.write(text)
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        # Nobody reads stderr any more; the exit status still tells.
+        stream.write(text)
+        stream.flush()
+    except ValueError:
         pass
+    except OSError:  # the exit status still tells
+        discard(2)
 
 
 def _last_frame(traceback: TracebackType | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -64,6 +65,25 @@ class CasName(click.ParamType[str]):
         ]
 
 
+class SessionName(click.ParamType[str]):
+    """The name of a session; slashes around it are no part of it, and / alone is the root."""
+
+    name = "session"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name in its one spelling."""
+        from scone.errors import MalformedError
+        from scone.session.names import ROOT, canonical_name
+
+        if not value:
+            what = "expected the name of a session, or / for the root, got an empty text"
+            _refuse(param, ctx, what)
+        try:
+            return value if value == ROOT else canonical_name(value.strip("/"))
+        except MalformedError as error:
+            _refuse(param, ctx, f"expected {error.expected}, got {value[:80]!r}")
+
+
 class WholeNumber(click.IntRange):
     """A number from `min` to `max`, in digits."""
 
@@ -74,6 +94,18 @@ class WholeNumber(click.IntRange):
         if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
             _refuse(param, ctx, f"expected a whole number from {low} to {high}, got {text[:40]!r}")
         return int(text)
+
+
+class HashText(click.ParamType[str]):
+    """The hash of a session."""
+
+    name = "hash"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The hash as it is."""
+        if not re.fullmatch("[0-9a-f]{64}", value):
+            _refuse(param, ctx, f"expected 64 lower-case hex digits, got {value[:80]!r}")
+        return value
 
 
 def _refuse(param: click.Parameter | None, ctx: click.Context | None, what: str) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -11,8 +12,9 @@ from scone.cli import output
 from scone.errors import MalformedError, SconeError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from scone.cli.secret_values import SecretReader
     from scone.documents import Problem
     from scone.session import Session
     from scone.session.signed import SignedSession
@@ -40,12 +42,16 @@ def load_session(
     stdin_user: str = "",
     text: str | None = None,
     excerpts: bool = False,
+    as_json: bool = False,
+    several: bool = False,
 ) -> Loaded:
     """The session in a file: a template after substitution, or a signed session, verified.
 
     `given` are the values of `-e`; `stdin_user` says what else reads standard input; `text` is
     the file's, if it was read already. Warnings are told, or end the command; with `excerpts`,
-    they and the problems show their lines of the file.
+    they and the problems show their lines of the file; with `as_json`, what ends the command is
+    printed as JSON, too. With `several`, warnings name the file, and values of `-e` may be for
+    another one.
 
     Raises:
         DocumentError: with every problem of the session.
@@ -53,7 +59,69 @@ def load_session(
         VerificationError: a signature that is not genuine.
         UsageError: the file cannot be read, is encrypted, or is signed and `name` is given.
     """
-    text = read_text(file, stdin_user=stdin_user) if text is None else text
+    with problems_as_json(as_json):
+        loaded = _load(
+            file,
+            given,
+            name=name,
+            use_env=use_env,
+            stdin_user=stdin_user,
+            text=read_text(file, stdin_user=stdin_user) if text is None else text,
+            excerpts=excerpts,
+            several=several,
+        )
+    count = len(loaded.warnings)
+    if fail_on_warning and count:
+        if as_json:
+            output.facts({"warnings": facts_of(loaded.warnings)})
+        raise SconeError(f"{file}: {count} warning(s), and --fail-on-warning is given")
+    return loaded
+
+
+@contextmanager
+def problems_as_json(as_json: bool = True) -> Iterator[None]:
+    """Print the problems of a document as JSON, too, where it has some.
+
+    Raises:
+        DocumentError: them, again.
+    """
+    from scone.documents import DocumentError
+
+    try:
+        yield
+    except DocumentError as error:
+        if as_json:
+            output.facts({"problems": facts_of(error.problems)})
+        raise
+
+
+def facts_of(problems: Iterable[Problem]) -> list[dict[str, object]]:
+    """Problems or warnings as `--json` gives them."""
+    return [
+        {
+            "source": problem.source,
+            "line": None if problem.mark is None else problem.mark.line,
+            "column": None if problem.mark is None else problem.mark.column,
+            "path": problem.path,
+            "code": problem.code,
+            "message": problem.message,
+            "hint": problem.hint,
+        }
+        for problem in problems
+    ]
+
+
+def _load(
+    file: str,
+    given: tuple[str, ...],
+    *,
+    name: str | None,
+    use_env: bool,
+    stdin_user: str,
+    text: str,
+    excerpts: bool,
+    several: bool,
+) -> Loaded:
     kind = kind_of(text)
     if kind == "encrypted":
         raise UsageError(
@@ -66,48 +134,53 @@ def load_session(
     else:
         stdin_user = "FILE" if file == "-" else stdin_user
         with _excerpts(text if excerpts else None):
-            loaded = _template(file, text, given, name=name, use_env=use_env, stdin_user=stdin_user)
+            loaded = _template(
+                file,
+                text,
+                given,
+                name=name,
+                use_env=use_env,
+                stdin_user=stdin_user,
+                several=several,
+            )
     if loaded.warnings:
         shown = _with_excerpt(loaded.signed.text if loaded.signed else text) if excerpts else str
         for warning in loaded.warnings:
-            output.warning(shown(warning))
-    if fail_on_warning:
-        refuse_warnings(file, loaded)
+            output.warning(f"{file}: {shown(warning)}" if several else shown(warning))
     return loaded
-
-
-def refuse_warnings(file: str, loaded: Loaded) -> None:
-    """What `--fail-on-warning` says.
-
-    Raises:
-        SconeError: there are warnings.
-    """
-    count = len(loaded.warnings)
-    if count:
-        raise SconeError(f"{file}: {count} warning(s), and --fail-on-warning is given")
 
 
 def read_text(file: str, *, stdin_user: str = "") -> str:
     """The text of a file; `-` is standard input.
 
     Raises:
-        UsageError: it cannot be read, is too large, or standard input is taken.
+        UsageError: it cannot be read, or standard input is taken.
+        DocumentError: it is larger than any session.
         MalformedError: it is not UTF-8.
     """
-    from scone.cli.files import read_small, read_standard_input
+    from scone.cli.files import TooLargeError, read_small, read_standard_input
 
-    if file == "-":
-        if stdin_user:
-            raise UsageError(f"FILE: standard input is already read for {stdin_user}")
-        raw = read_standard_input("FILE", _MAX_FILE_BYTES)
-    else:
-        raw = read_small(file, "session file", _MAX_FILE_BYTES)
+    if file == "-" and stdin_user:
+        raise UsageError(f"FILE: standard input is already read for {stdin_user}")
+    try:
+        if file == "-":
+            raw = read_standard_input("FILE", _MAX_FILE_BYTES)
+        else:
+            raw = read_small(file, "session file", _MAX_FILE_BYTES)
+    except TooLargeError as error:
+        from scone.documents import Problem, document_error
+        from scone.documents.limits import MAX_BYTES
+
+        problem = Problem(file, None, "", f"expected at most {MAX_BYTES} bytes of text")
+        outer = f"Parsing session from session template file '{file}' failed"
+        raise document_error([problem], outer) from error
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise MalformedError(
-            f"session file {file!r}", "text in UTF-8", f"another byte at offset {error.start}"
-        ) from None
+        before = raw[: error.start].decode()
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        found = f"another byte at line {line} column {column}"
+        raise MalformedError(f"session file {file!r}", "text in UTF-8", found) from None
 
 
 def kind_of(text: str) -> str:
@@ -160,16 +233,45 @@ def _template(
     name: str | None,
     use_env: bool,
     stdin_user: str,
+    several: bool,
 ) -> Loaded:
     from scone.cli.secret_values import SecretReader
+    from scone.documents import DocumentError
     from scone.session import read_session
 
     secrets = SecretReader(stdin_user=stdin_user)
     variables = _environment() if use_env else {}
     variables |= secrets.variables(given)
-    secrets.warn_unused(text)
-    checked = read_session(text, source=file, variables=variables, name=name)
-    return Loaded(checked.session, checked.warnings)
+    doubts = _doubts(file, text, secrets) if given else []
+    if several:
+        doubts = [doubt for doubt in doubts if doubt.code != "unused-variable"]
+    try:
+        checked = read_session(text, source=file, variables=variables, name=name)
+    except DocumentError:
+        for doubt in doubts:
+            output.warning(str(doubt))
+        raise
+    return Loaded(checked.session, (*doubts, *checked.warnings))
+
+
+def _doubts(file: str, text: str, secrets: SecretReader) -> list[Problem]:
+    """Warnings about the values of `-e`; none of a text that is no YAML."""
+    from scone.documents import DocumentError, Problem, read_yaml
+    from scone.session.reading.fields import SECRET_KEYS
+    from scone.session.reading.reader import TAGS
+    from scone.session.reading.substitution import variables_of
+
+    try:
+        node = read_yaml(text, file, tags=TAGS)
+    except DocumentError:
+        return []
+    keys = SECRET_KEYS | {"private_key", "salt"}
+    places: dict[str, list[str]] = {}
+    for name, path in variables_of(node):
+        places.setdefault(name, [])
+        if not keys.isdisjoint(re.split(r"[.\[]", path)):
+            places[name].append(path)
+    return [Problem(file, None, "", message, code=code) for code, message in secrets.doubts(places)]
 
 
 def _signed(

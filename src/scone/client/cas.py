@@ -38,6 +38,8 @@ _TIMEOUT_S: Final = 30.0
 _JSON: Final[Headers] = (("content-type", "application/json"),)
 _YAML: Final[Headers] = (("content-type", "application/yaml"),)
 
+_NO_PATH: Final = b"there is no such path"
+
 CheckPeer = Callable[[tuple[bytes, ...]], None]
 
 
@@ -189,10 +191,7 @@ class CasClient:
         """The attestation document for a nonce, as bytes: its hash is taken over them."""
         response = self._request("GET", f"/v1/attest?nonce={nonce}")
         if response.status == HTTPStatus.NOT_FOUND:
-            raise NetworkError(
-                f"'{self.url}' is no client port of a CAS: it answered 404 Not Found to /v1/attest",
-                hint="this may be the port for services (18765); users connect to the client port (8081)",
-            )
+            raise self._no_client_port("/v1/attest")
         if response.status != 200:
             raise refusal(response, self.url)
         return response.body
@@ -365,8 +364,15 @@ class CasClient:
         *,
         idempotent: bool | None = None,
     ) -> JsonObject:
-        return read_answer(
-            self._request(method, path, body, headers, idempotent=idempotent), self.url
+        response = self._request(method, path, body, headers, idempotent=idempotent)
+        if response.status == HTTPStatus.NOT_FOUND and _NO_PATH in response.body:
+            raise self._no_client_port(path.partition("?")[0])
+        return read_answer(response, self.url)
+
+    def _no_client_port(self, path: str) -> NetworkError:
+        return NetworkError(
+            f"'{self.url}' is no client port of a CAS: it answered 404 Not Found to {path}",
+            hint="this may be the port for services (18765); users connect to the client port (8081)",
         )
 
     def _request(

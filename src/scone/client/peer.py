@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
@@ -33,7 +32,7 @@ from scone.errors import (
     printable,
 )
 from scone.session.secrets import SecretValues
-from scone.transport.address import CLIENT_PORT, Address, parse_address
+from scone.transport.address import Address
 from scone.transport.client import Connection, Options, connect
 from scone.transport.http import Response
 
@@ -166,19 +165,3 @@ def _refused(response: Response, url: str) -> SconeError:
     text = printable(said.replace("\n", " "))
     cut = text if len(text) <= _MAX_SAID else f"{text[:_MAX_SAID]}..."
     return kind(f"that CAS says: {cut}").within(outer)
-
-
-def is_allowed(address: Address, allowed: Iterable[str], default_port: int = CLIENT_PORT) -> bool:
-    """Whether one of the entries means the address.
-
-    An entry is HOST, `*.DOMAIN` (every host below it) or `*`, with `:PORT` if that is not the
-    default, 8081.
-    """
-    for entry in allowed:
-        wild = entry.startswith("*")
-        meant = parse_address(f"x{entry[1:]}" if wild else entry, default_port=default_port)
-        below = meant.host.removeprefix("x")
-        same = address.host.endswith(below) if wild else address.host == meant.host
-        if same and address.port == meant.port:
-            return True
-    return False

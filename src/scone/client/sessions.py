@@ -16,16 +16,23 @@ from scone.client.known import KnownCas
 from scone.crypto.der import to_pem
 from scone.crypto.keys import generate_private_key, spki_of_private_key
 from scone.crypto.secret import SecretBytes
-from scone.errors import NotFoundError, SconeError, UsageError, VerificationError
+from scone.errors import (
+    ForbiddenError,
+    NotFoundError,
+    SconeError,
+    UsageError,
+    VerificationError,
+)
 from scone.session import (
     Session,
     differences,
     encrypted,
     read_session,
     references_creator,
-    session_hash,
     to_yaml,
 )
+from scone.session import session_hash as hash_of
+from scone.session.secrets.migration import outcomes
 from scone.session.signed import SignedSession, sign_session
 from scone.strict_json import parse_hex
 
@@ -51,28 +58,35 @@ class ActiveSession:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What `apply_session` did; `warnings` are the CAS's, `previous` the hash before an update."""
+    """What was done; `warnings` are the CAS's, `previous` the hash before an update.
+
+    `made_again` are the secrets that lost their values to the update and have new ones.
+    """
 
     action: Literal["created", "updated", "unchanged"]
     hash: str
     warnings: tuple[str, ...] = ()
     previous: str | None = None
+    made_again: tuple[str, ...] = ()
 
 
-def active_session(client: CasClient, name: str) -> ActiveSession:
-    """The active version of a session as a value.
+def active_session(
+    client: CasClient, name: str, *, session_hash: str | None = None
+) -> ActiveSession:
+    """The active version of a session as a value, or the version with that hash.
 
     Raises:
         NotFoundError: there is none, or it may not be read.
         VerificationError: the CAS gives another hash than that of the text.
         SconeError: other refusals of the CAS.
     """
-    found = client.read_session(name)
+    found = client.read_session(name, session_hash)
     session = read_session(found.text, source="active session").session
-    computed = session_hash(session)
-    if computed != found.hash:
+    computed = hash_of(session)
+    wanted = found.hash if session_hash is None else session_hash
+    if computed != wanted:
         raise VerificationError(
-            f"the CAS says that the hash of its session is {found.hash}, but it is {computed}"
+            f"the CAS says that the hash of its session is {wanted}, but it is {computed}"
         )
     return ActiveSession(session, computed)
 
@@ -130,33 +144,49 @@ def encrypt_session(known: KnownCas, signed: SignedSession) -> str:
     Raises:
         NotFoundError: the CAS was not provisioned when it was attested.
     """
+    return encrypted.encrypted_document(signed.to_json(), encryption_key_of(known))
+
+
+def encryption_key_of(known: KnownCas) -> bytes:
+    """The key (X25519) to which sessions for this CAS are encrypted.
+
+    Raises:
+        NotFoundError: the CAS was not provisioned when it was attested.
+    """
     if known.session_encryption_key is None:
         raise NotFoundError(
             f"the session encryption key of the CAS {known.name!r} is not known",
             hint=f"provision it and attest it again: scone cas attest {known.name}",
         )
     place = f"session encryption key of {known.name!r}"
-    key = parse_hex(known.session_encryption_key, place, 32)
-    return encrypted.encrypt_session(signed.to_json(), key)
+    return parse_hex(known.session_encryption_key, place, 32)
 
 
-def update_session(client: CasClient, session: Session) -> Created:
+def update_session(
+    client: CasClient, session: Session, *, signed: SignedSession | None = None
+) -> Applied:
     """Replace the active version; without a predecessor, the active one is filled in.
+
+    With `signed`, which `session` was read from, that is what goes to the CAS; it names its
+    predecessor itself, and who sends it need not be allowed to read the active version.
 
     Raises:
         NotFoundError: there is nothing to update.
         ConflictError: the named predecessor is not the active version.
+        UsageError: it is signed without a predecessor.
         SconeError: other refusals of the CAS.
     """
     # Read in any case: an update never creates.
     try:
-        active = client.read_session(session.name).hash
-    except NotFoundError as error:
-        error.hint = error.hint or "create it first: scone session create"
+        active = active_session(client, session.name)
+    except (ForbiddenError, NotFoundError) as error:
+        if signed is not None and session.predecessor is not None:
+            made = create_session(client, signed)
+            return Applied("updated", made.hash, made.warnings, session.predecessor)
+        if isinstance(error, NotFoundError):
+            error.hint = error.hint or "create it first: scone session create"
         raise
-    if session.predecessor is None:
-        session = session.with_predecessor(active)
-    return create_session(client, session)
+    return _updated(client, active, session, signed)
 
 
 def apply_session(
@@ -181,6 +211,12 @@ def apply_session(
         return Applied("created", made.hash, made.warnings)
     if not differences(session, active.session):
         return Applied("unchanged", active.hash)
+    return _updated(client, active, session, signed)
+
+
+def _updated(
+    client: CasClient, active: ActiveSession, session: Session, signed: SignedSession | None
+) -> Applied:
     if session.predecessor is None:
         if signed is not None:
             raise UsageError(
@@ -190,7 +226,9 @@ def apply_session(
             )
         session = session.with_predecessor(active.hash)
     made = create_session(client, signed or session)
-    return Applied("updated", made.hash, made.warnings, active.hash)
+    found = outcomes(active.session, session)
+    again = tuple(one.secret for one in found if one.fate == "made again")
+    return Applied("updated", made.hash, made.warnings, active.hash, again)
 
 
 def verify_session(client: CasClient, session: Session) -> str:

@@ -20,6 +20,11 @@ _SEQUENCE: Final = 0x30
 _INTEGER: Final = 0x02
 _BIT_STRING: Final = 0x03
 _OCTET_STRING: Final = 0x04
+_OBJECT_IDENTIFIER: Final = 0x06
+# rsaEncryption (RFC 8017), id-ecPublicKey (RFC 5480), id-Ed25519 (RFC 8410)
+_KEY_ALGORITHMS: Final = frozenset(
+    map(bytes.fromhex, ("2a864886f70d010101", "2a8648ce3d0201", "2b6570"))
+)
 _VERSION_TAG: Final = 0xA0
 _BOUNDARY: Final = re.compile(r"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 #./]*)-----")
 _BASE64_LINE: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
@@ -145,21 +150,39 @@ def pkcs8_version_1(der: bytes) -> bytes:
     of version 2 comes back as it is, for the reader of keys to judge.
     """
     try:
-        start, end = _element(der, 0, len(der), _SEQUENCE, "private key")
-        _nothing_left(end, len(der), "private key")
-        number, at = _element(der, start, end, _INTEGER, "private key.version")
-        if der[number:at] != b"\x01":
-            return der
-        algorithm = at
-        _, at = _element(der, at, end, _SEQUENCE, "private key.algorithm")
-        _, at = _element(der, at, end, _OCTET_STRING, "private key.privateKey")
+        version, algorithm, end = _pkcs8(der, "private key")
     except MalformedError:
         return der
-    body = b"\x02\x01\x00" + der[algorithm:at]
+    if version != b"\x01":
+        return der
+    body = b"\x02\x01\x00" + der[algorithm:end]
     size = len(body)
     octets = b"" if size < 0x80 else size.to_bytes((size.bit_length() + 7) // 8, "big")
     header = bytes([size]) if size < 0x80 else bytes([0x80 | len(octets)]) + octets
     return bytes([_SEQUENCE]) + header + body
+
+
+def check_pkcs8(der: bytes, place: str = "private key") -> None:
+    """Look at the outer shape of a PKCS#8 private key (DER) and at its algorithm, not at the key.
+
+    Raises:
+        MalformedError: another structure, or no RSA, elliptic-curve or Ed25519 key.
+    """
+    _, algorithm, _ = _pkcs8(der, place)
+    start, end = _element(der, algorithm, len(der), _SEQUENCE, f"{place}.algorithm")
+    at, after = _element(der, start, end, _OBJECT_IDENTIFIER, f"{place}.algorithm")
+    if der[at:after] not in _KEY_ALGORITHMS:
+        raise MalformedError(f"{place}.algorithm", "RSA, an elliptic curve or Ed25519")
+
+
+def _pkcs8(der: bytes, place: str) -> tuple[bytes, int, int]:
+    """The version of a PrivateKeyInfo, where its algorithm begins and where its key ends."""
+    start, end = _element(der, 0, len(der), _SEQUENCE, place)
+    _nothing_left(end, len(der), place)
+    number, algorithm = _element(der, start, end, _INTEGER, f"{place}.version")
+    _, at = _element(der, algorithm, end, _SEQUENCE, f"{place}.algorithm")
+    _, at = _element(der, at, end, _OCTET_STRING, f"{place}.privateKey")
+    return der[number:algorithm], algorithm, at
 
 
 def _decode(text: str, place: str) -> bytes:

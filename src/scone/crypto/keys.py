@@ -139,13 +139,13 @@ def spki_of_public_key(key: PublicKey) -> bytes:
     )
 
 
-def key_type_of(pkcs8_der: SecretBytes, place: str = "private key") -> str:
+def key_type_of(pkcs8_der: SecretBytes) -> str:
     """`P-256`, `P-384`, `Ed25519` or `RSA-<bits>`.
 
     Raises:
         MalformedError: not a private key of an accepted type.
     """
-    key = load_private_key(pkcs8_der, place)
+    key = load_private_key(pkcs8_der)
     match key:
         case ed25519.Ed25519PrivateKey():
             return "Ed25519"

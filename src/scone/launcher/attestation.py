@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ from scone.launcher.console import Console
 from scone.launcher.settings import ACCESS_TOKEN, Settings
 from scone.log_level import DEBUG, WARNING
 from scone.service_config.model import ServiceConfig
-from scone.strict_json import decode, keys, list_of, parse_hex, read_object, text_of
+from scone.strict_json import decode, keys, list_of, parse_hex, read_object, text_of, to_base64
 from scone.tee.hardening import make_undumpable
 from scone.tee.las_client import attest_program
 from scone.tee.las_protocol import default_socket
@@ -70,8 +69,8 @@ def fetch_configuration(
         quote, lacking = _quote(settings, program, measured, report_data, out)
         request = {
             "config_id": config_id,
-            "instance_key": base64.b64encode(instance_key).decode(),
-            "quote": None if quote is None else base64.b64encode(quote).decode(),
+            "instance_key": to_base64(instance_key),
+            "quote": None if quote is None else to_base64(quote),
             "service_hash": None,
         }
         if proof is not None:

@@ -17,7 +17,7 @@ from scone.launcher.console import Console
 from scone.launcher.injection import Placed, prepare
 from scone.launcher.placement import place
 from scone.launcher.settings import ACCESS_TOKEN
-from scone.log_level import ERROR, INFO
+from scone.log_level import ERROR, INFO, WARNING
 from scone.service_config.host import Invocation, invocation
 from scone.service_config.model import HostArgument, ServiceConfig
 from scone.tee.measurement import Measurement, OpenedProgram, open_program, require_unchanged
@@ -81,9 +81,17 @@ def invoke(
     ignored = [f"@@{number}" for number in range(1, len(words)) if number not in used]
     if ignored:
         out.log(
-            INFO,
+            WARNING,
             "Ignoring the host's arguments: those of the session apply "
             f"(it does not use {', '.join(ignored)})",
+        )
+    first = config.arguments[0]
+    name = os.fsencode(Path(words[0]).name)
+    if not isinstance(first, HostArgument) and first.reveal().rpartition(b"/")[2] != name:
+        out.log(
+            INFO,
+            f"The command of the session begins with another name than {words[0]}, which is what "
+            "runs; the program gets the session's name as its own (argument 0)",
         )
     try:
         return invocation(config, arguments, environment)

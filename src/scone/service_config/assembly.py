@@ -22,14 +22,13 @@ from scone.service_config.model import (
     ServiceConfig,
 )
 from scone.session.command import arguments, host_argument
-from scone.session.model import Image, Service, Session
+from scone.session.model import VOLUME_KEY_BYTES, Image, Service, Session
 from scone.session.placeholders import Placeholder, find
 from scone.session.resolve import resolved_security
 from scone.session.secrets import BinaryValue, SecretValues
 from scone.session.uses import HOST_VARIABLE, provided
 
 _WORKING_DIRECTORY: Final = "/"
-_KEY_BYTES: Final = 32
 
 
 def build(
@@ -108,9 +107,9 @@ def file_system_key(text: str, values: SecretValues, place: str) -> SecretBytes:
     value = values.get(part.name)
     if value is None:
         raise NotFoundError(f"{place}: the session has no secret {part.name}")
-    if not isinstance(value, BinaryValue) or len(value.value) != _KEY_BYTES:
+    if not isinstance(value, BinaryValue) or len(value.value) != VOLUME_KEY_BYTES:
         raise UsageError(
-            f"{place}: expected a binary secret of {_KEY_BYTES} bytes as key, {part} is none"
+            f"{place}: expected a binary secret of {VOLUME_KEY_BYTES} bytes as key, {part} is none"
         )
     return value.value
 

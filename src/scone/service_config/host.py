@@ -39,7 +39,7 @@ def invocation(
         else:
             raise UsageError(
                 f"the command of the session needs argument {word.position} of the host "
-                f"(@@{word.position}), got {len(arguments)} arguments",
+                f"(@@{word.position}), got {len(arguments)} argument{'s' if len(arguments) != 1 else ''}",
                 hint="give it after the program: scone-run PROGRAM ARGUMENTS...",
             )
     variables = {

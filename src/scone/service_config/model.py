@@ -38,6 +38,7 @@ _MAX_JSON: Final = 32 * 1024 * 1024  # base64 of the contents, and the secrets f
 _MAX_PATH: Final = 4096  # Linux, PATH_MAX
 _MAX_PERMISSION: Final = 0o777
 MAX_HOST_ARGUMENT: Final = 1000  # as in the session language
+# As VOLUME_KEY_BYTES of the session language, which a launcher does not load.
 _KEY_BYTES: Final = 32
 _TAG_BYTES: Final = 16
 _TAG_POLICIES: Final = ("rollback_protected", "ephemeral", "no_rollback_protection")

@@ -7,9 +7,10 @@ expands the bytes that it read, with the code that the CAS uses for the other fi
 from __future__ import annotations
 
 from scone.crypto.secret import SecretBytes
-from scone.errors import UsageError
+from scone.errors import NotFoundError, UsageError
 from scone.service_config.expansion import Expansion
 from scone.service_config.model import ServiceConfig
+from scone.session.placeholders import Placeholder, find
 
 
 def expand_template(
@@ -28,4 +29,12 @@ def expand_template(
     if config.template_secrets is None:
         raise UsageError(f"{place}: the CAS sent no secrets for templates from the disk")
     text = template.decode("utf-8", "surrogateescape")
+    for part in find(text, place=place):
+        if isinstance(part, Placeholder) and not (
+            part.builtin or part.meant(config.template_secrets)
+        ):
+            raise NotFoundError(
+                f"{place}: {part} is not among the secrets that the session provides to files of the "
+                "host (provide_secrets of the image)"
+            )
     return Expansion(config.template_secrets, software_identity).file(text, place)

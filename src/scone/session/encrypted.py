@@ -22,7 +22,7 @@ _MAX_SEALED: Final = MAX_BYTES + 48
 _MAX_DOCUMENT: Final = _MAX_SEALED // 3 * 4 + 1024
 
 
-def encrypt_session(signed_json: str, public_key: bytes) -> str:
+def encrypted_document(signed_json: str, public_key: bytes) -> str:
     """The document that only the CAS with this session encryption key (X25519) can read.
 
     Raises:

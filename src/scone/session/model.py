@@ -46,6 +46,10 @@ MIN_VALID_FOR: Final = 3600
 """Seconds; with less, starting a service would make certificates again each time."""
 # Certificate chains in use have three or four; this also ends circles.
 MAX_ISSUERS: Final = 8
+MAX_COMMON_NAME: Final = 64  # RFC 5280, A.1: ub-common-name
+VOLUME_KEY_BYTES: Final = 32  # AES-256
+RESERVED_CLAIMS: Final = ("iat", "nbf", "exp")
+"""The claims of a token that the CAS sets when it makes it, in seconds since 1970."""
 DEFAULT_KEY_TYPE: Final[KeyType] = "P-256"
 DEFAULT_PERMISSION: Final = 0o700
 STRICTEST_FIRST: Final[tuple[TagPolicy | FspfPolicy, ...]] = (

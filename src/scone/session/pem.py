@@ -1,49 +1,29 @@
 """PEM texts inside sessions (RFC 7468), rewritten in one form so that hashes agree.
 
-Certificates are parsed; of a private key only the armour is looked at here, the key
+Certificates are parsed; of a private key only the outer shape is looked at here, the key
 itself is read where secrets are made.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from typing import Final
 
-from scone.crypto.der import to_pem
+from scone.crypto.der import check_pkcs8, pem_blocks, to_pem
 from scone.crypto.keyhash import decode_base58check
 from scone.errors import MalformedError
 
-_BLOCK: Final = re.compile(
-    r"-----BEGIN ([A-Z0-9 ]{1,40})-----[ \t\r]*\n([A-Za-z0-9+/=\s]+?)-----END \1-----[ \t\r]*(?:\n|\Z)"
-)
 _OLD_SIGNER_VERSION: Final = 0x0A
 ED25519_SPKI_PREFIX: Final = bytes.fromhex("302a300506032b6570032100")
 P384_SPKI_PREFIX: Final = bytes.fromhex("3076301006072a8648ce3d020106052b81040022036200")
 _MAX_CERTIFICATES: Final = 8  # a leaf and its chain
 
 
-def _blocks(text: str, label: str, place: str) -> list[bytes]:
-    blocks: list[bytes] = []
-    at = len(text) - len(text.lstrip())
-    end = len(text.rstrip())
-    while at < end:
-        found = _BLOCK.match(text, at)
-        if found is None or found[1] != label:
-            raise MalformedError(
-                place, f"PEM with -----BEGIN {label}-----", f"{found[1]}" if found else ""
-            )
-        try:
-            blocks.append(base64.b64decode("".join(found[2].split()), validate=True))
-        except binascii.Error as error:
-            raise MalformedError(place, "base64 between BEGIN and END") from error
-        at = found.end()
-        while at < end and text[at].isspace():
-            at += 1
-    if not blocks:
-        raise MalformedError(place, f"PEM with -----BEGIN {label}-----")
-    return blocks
+def _blocks(text: str, label: str, place: str, hint: str = "") -> list[bytes]:
+    blocks = pem_blocks(text, place)
+    other = next((block.label for block in blocks if block.label != label), "")
+    if other or not blocks:
+        raise MalformedError(place, f"PEM with -----BEGIN {label}-----", other, hint=hint)
+    return [block.der for block in blocks]
 
 
 def certificates_text(text: str, *, place: str) -> str:
@@ -80,19 +60,20 @@ def certificate_text(text: str, *, place: str) -> str:
 
 
 def private_key_text(text: str, *, place: str) -> str:
-    """One PKCS#8 private key, rewritten; only its armour is checked.
+    """One PKCS#8 private key, rewritten; only its outer shape is checked.
 
     Raises:
         MalformedError: not one PKCS#8 PEM block.
     """
     hint = "convert it: openssl pkcs8 -topk8 -nocrypt -in KEY"
-    try:
-        keys = _blocks(text, "PRIVATE KEY", place)
-    except MalformedError as error:
-        error.hint = hint
-        raise
+    keys = _blocks(text, "PRIVATE KEY", place, hint)
     if len(keys) != 1:
         raise MalformedError(place, "one private key", f"{len(keys)}")
+    try:
+        check_pkcs8(keys[0])
+    except MalformedError:  # its words are about DER
+        expected = "a PKCS#8 private key (RSA, elliptic curve or Ed25519)"
+        raise MalformedError(place, expected, "other data", hint=hint) from None
     return to_pem("PRIVATE KEY", keys[0])
 
 

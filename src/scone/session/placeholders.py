@@ -11,7 +11,7 @@ be a format of SCONE before 5.2: an exact secret name wins, the caller knows the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,18 +93,6 @@ def find(text: str, *, place: str = "text") -> tuple[Part, ...]:
     if at < len(text):
         parts.append(text[at:])
     return tuple(parts)
-
-
-def expand(text: str, resolve: Callable[[Placeholder], bytes], *, place: str = "text") -> bytes:
-    """The text in UTF-8 with each placeholder replaced by what `resolve` gives for it.
-
-    Raises:
-        MalformedError: something begins like a placeholder and is none.
-    """
-    return b"".join(
-        part.encode() if isinstance(part, str) else resolve(part)
-        for part in find(text, place=place)
-    )
 
 
 def reference(text: str) -> Placeholder | None:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Final, TypeVar
 
+from scone.crypto.secret import SecretBytes
 from scone.documents import Mapping as MappingNode
 from scone.documents import Node, Scalar, Sequence
 from scone.errors import SconeError, UnavailableError
@@ -23,17 +26,25 @@ from scone.session.model import (
     Template,
     Variant,
 )
-from scone.session.placeholders import Placeholder, reference
-from scone.session.reading.access import access_policy, entries
+from scone.session.placeholders import Placeholder
+from scone.session.reading.access import access_policy
 from scone.session.reading.collect import Collector
+from scone.session.reading.fragments import MAX_BROUGHT, brought_entries
 from scone.session.reading.security import security
 from scone.session.reading.services import platforms, variants
-from scone.session.reading.versions import Version, parse_version
-from scone.session.secrets import FragmentValue, SecretValue, SecretValues, render
+from scone.session.reading.templates import put_in
+from scone.session.reading.versions import Version
+from scone.session.secrets import (
+    AsciiValue,
+    BinaryValue,
+    FragmentValue,
+    SecretValue,
+    SecretValues,
+    render,
+)
 
 _T = TypeVar("_T")
 _ALL: Final = Version("0.3", None)
-_MAX_ITEMS: Final = 10_000
 
 
 class UnresolvedError(UnavailableError):
@@ -112,14 +123,7 @@ def entries_of(
     Raises:
         UnresolvedError: as `resolved_security`.
     """
-    version = parse_version(session.version) if session.version == "0.2" else _ALL
-
-    def read(c: Collector, node: Node) -> tuple[AccessEntry, ...]:
-        found = entries(c, node, "access_policy", version or _ALL, rules=rules)
-        if any(isinstance(entry, str) and reference(entry) for entry in found):
-            c.problem(None, "access_policy", "expected no further secret in what a secret brings")
-        return found
-
+    read = partial(brought_entries, session, "access_policy", rules=rules)
     return _read(session, Template(json.dumps(text)), values, "access_policy", read)
 
 
@@ -131,44 +135,36 @@ def _read(
     read: Callable[[Collector, Node], _T],
 ) -> _T:
     c = Collector(place)
-    node = _Putting(session.name, SecretValues(values)).node(json.loads(section.data))
+    node = put_in(json.loads(section.data), _Putting(session.name, SecretValues(values)).value)
     found = read(c, node)
     if c.problems:
         first = c.problems[0]
-        raise UnresolvedError(f"session {session.name}: {first}", hint=first.hint)
+        raise UnresolvedError(f"session {session.name}: {replace(first, hint='')}", hint=first.hint)
+    return found
+
+
+def explicit_values(session: Session) -> dict[str, SecretValue]:
+    """The values in the session itself that may stand for parts of sections."""
+    found: dict[str, SecretValue] = {}
+    for spec in session.secrets:
+        if spec.value is None:
+            continue
+        if spec.kind == "config-fragment":
+            found[spec.name] = FragmentValue(spec.value)
+        elif spec.kind == "ascii":
+            found[spec.name] = AsciiValue(SecretBytes(spec.value.encode()))
+        elif spec.kind == "binary":
+            found[spec.name] = BinaryValue(SecretBytes(bytes.fromhex(spec.value)))
     return found
 
 
 class _Putting:
-    """Builds the tree of a section; what a secret brings carries its name into every error."""
+    """Builds what secrets bring into a section; it carries its name into every error."""
 
     def __init__(self, session_name: str, values: SecretValues) -> None:
         self.session_name = session_name
         self.values = values
-        self.left = _MAX_ITEMS
-
-    def node(self, data: Any) -> Node:
-        """The tree of a section's data."""
-        match data:
-            case str():
-                found = reference(data)
-                if found is None:
-                    return Scalar(data, "double", None)
-                return self.value(found)
-            case list():
-                items: list[Node] = []
-                for item in data:
-                    node = self.node(item)
-                    brings = isinstance(item, str) and isinstance(node, Sequence)
-                    items += node.items if brings and isinstance(node, Sequence) else (node,)
-                return Sequence(tuple(items), None)
-            case _:
-                return MappingNode(
-                    tuple(
-                        (Scalar(key, "plain", None), self.node(item)) for key, item in data.items()
-                    ),
-                    None,
-                )
+        self.left = MAX_BROUGHT
 
     def value(self, placeholder: Placeholder) -> Node:
         """What a secret brings: the tree of a fragment, or the text of another kind."""
@@ -190,7 +186,7 @@ class _Putting:
         self.left -= 1
         if self.left < 0:
             raise UnresolvedError(
-                f"session {self.session_name}: expected fragments of at most {_MAX_ITEMS} values"
+                f"session {self.session_name}: expected fragments of at most {MAX_BROUGHT} values"
             )
         match data:
             case str():

@@ -75,6 +75,11 @@ def names_for_volume(session: Session, volume: Volume) -> frozenset[str]:
     return _closed(specs, _referred(specs, (volume.fspf_key or "",)))
 
 
+def names_for_secret(session: Session, spec: SecretSpec) -> frozenset[str]:
+    """A secret with all that its value needs when it is handed out."""
+    return _closed(_specs(session), (spec.name,))
+
+
 def names_for_access(session: Session) -> frozenset[str]:
     """The secrets that the access policy refers to.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -78,6 +79,22 @@ def parse_address(text: str, *, default_port: int, place: str = "address") -> Ad
     return Address(
         host.lower(), default_port if port_text is None else _port(port_text, place, text)
     )
+
+
+def is_allowed(address: Address, allowed: Iterable[str], default_port: int = CLIENT_PORT) -> bool:
+    """Whether one of the entries means the address.
+
+    An entry is HOST, `*.DOMAIN` (every host below it) or `*`, with `:PORT` if that is not the
+    default, 8081.
+    """
+    for entry in allowed:
+        wild = entry.startswith("*")
+        meant = parse_address(f"x{entry[1:]}" if wild else entry, default_port=default_port)
+        below = meant.host.removeprefix("x")
+        same = address.host.endswith(below) if wild else address.host == meant.host
+        if same and address.port == meant.port:
+            return True
+    return False
 
 
 def _port(digits: str, place: str, text: str) -> int:

@@ -151,7 +151,7 @@ class Connection:
             except OSError as error:
                 if attempt == self._options.retries:
                     hint = "is the address right and the service running?"
-                    text = f"cannot connect to {self.address}: {_cause(error)}"
+                    text = f"cannot connect to {self.address}: {self._cause(error)}"
                     raise UnreachableError(text, hint=hint) from error
             else:
                 return
@@ -235,23 +235,22 @@ class Connection:
 
     def _failed(self, error: OSError | NetworkError, *, applied: bool) -> NetworkError:
         hint = "the request may have been applied: look before repeating it" if applied else ""
-        return NetworkError(f"{self.address}: {_cause(error)}", hint=hint)
+        return NetworkError(f"{self.address}: {self._cause(error)}", hint=hint)
+
+    def _cause(self, error: OSError | NetworkError) -> str:
+        match error:
+            case NetworkError():
+                return str(error)
+            case TimeoutError():
+                return f"no answer in time ({self._options.timeout_s:g} s)"
+            case ssl.SSLError():
+                return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
+            case OSError(strerror=str(text)):
+                return text[:1].lower() + text[1:]
+            case _:
+                return str(error) or type(error).__name__
 
 
 def _pause(attempt: int) -> float:
     longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * (1 << (attempt - 1)))
     return longest * random.uniform(0.5, 1)  # noqa: S311 - spreads clients, hides nothing
-
-
-def _cause(error: OSError | NetworkError) -> str:
-    match error:
-        case NetworkError():
-            return str(error)
-        case TimeoutError():
-            return "no answer in time"
-        case ssl.SSLError():
-            return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
-        case OSError(strerror=str(text)):
-            return text[:1].lower() + text[1:]
-        case _:
-            return str(error) or type(error).__name__

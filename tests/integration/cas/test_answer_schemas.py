@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from scone.cas.http.answers import ANSWERS
 from scone.cas.http.openapi import openapi_document
+from scone.cas.http.schemas import ANSWERS
 
 ERROR = openapi_document("test")["components"]["schemas"]["Error"]
 TYPES = {"string": str, "integer": int, "object": dict, "array": list, "boolean": bool}

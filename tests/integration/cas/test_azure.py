@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from fakes import azure as fakes
-from scone.cas.foreign import Resolution, foreign_values
+from scone.cas.values import Resolution, foreign_values
 from scone.crypto.secret import SecretBytes
 from scone.errors import (
     ForbiddenError,
@@ -447,8 +447,8 @@ def test_without_the_libraries_only_such_sessions_fail(put, resolve, azure, cas,
     import sys
 
     put(by_secret(), {"name": "own", "kind": "ascii"})
-    monkeypatch.delitem(sys.modules, "scone.cas.azure_libraries", raising=False)
-    monkeypatch.delattr("scone.cas.azure_libraries", raising=False)
+    monkeypatch.delitem(sys.modules, "scone.cas.azure.libraries", raising=False)
+    monkeypatch.delattr("scone.cas.azure.libraries", raising=False)
     monkeypatch.setitem(sys.modules, "azure.identity", None)
     with pytest.raises(UnsupportedError, match="without the libraries for Azure") as caught:
         resolve("token")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from scone.client import (
     CasClient,
     ConflictError,
+    ForbiddenError,
     NotFoundError,
     SconeError,
     SessionDiffersError,
@@ -22,6 +25,8 @@ from scone.client import (
     update_session,
     verify_session,
 )
+from scone.crypto.der import to_pem
+from scone.crypto.keys import spki_of_private_key
 
 TEXT = (
     'name: demo\nversion: "0.3.12"\nsecrets: [{name: a, kind: ascii}]\naccess_policy: {read: ANY}\n'
@@ -47,6 +52,11 @@ def test_apply_creates_updates_and_leaves_alone(client):
     assert updated.action == "updated"
     active = active_session(client, "demo")
     assert (active.hash, active.session.predecessor) == (updated.hash, first)
+    assert (updated.previous, updated.made_again) == (first, ("a",))
+    older = active_session(client, "demo", session_hash=first)
+    assert (older.hash, older.session.secret("a").kind) == (first, "ascii")
+    with pytest.raises(NotFoundError):
+        active_session(client, "demo", session_hash="0" * 64)
     assert apply_session(client, CHANGED).action == "unchanged"
 
 
@@ -59,6 +69,20 @@ def test_apply_with_another_predecessor_is_a_conflict_and_changes_nothing(client
         apply_session(
             client, read_session(TEXT.replace("demo", "x")).session.with_predecessor("0" * 64)
         )
+
+
+def test_a_signed_update_needs_no_right_to_read(client):
+    key = create_signing_key()
+    signer = to_pem("PUBLIC KEY", spki_of_private_key(key))
+    policy = f"access_policy: {{read: [NONE], update: [{{signer: {json.dumps(signer)}}}]}}\n"
+    text = TEXT.replace("access_policy: {read: ANY}\n", policy)
+    made = apply_session(client, read_session(text).session)
+    signed = signed_session(read_session(text).session.with_predecessor(made.hash), key)
+    updated = update_session(client, read_session(signed.text).session, signed=signed)
+    assert (updated.action, updated.previous) == ("updated", made.hash)
+    without = signed_session(read_session(text).session, key)
+    with pytest.raises(ForbiddenError):
+        update_session(client, read_session(without.text).session, signed=without)
 
 
 def test_update_never_creates(client):

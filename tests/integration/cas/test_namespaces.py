@@ -47,7 +47,11 @@ def history(cas, name, identity=None, **query):
 
 def test_an_unclaimed_root_is_sealed_by_the_first_other_session(cas, owner):
     _, root = read(cas, "", owner)
-    made(cas, owner, small("demo"))
+    status, answer = create(cas, small("demo"), owner)
+    assert (status, [path for path, _ in answer["warnings"]]) == (201, ["name"])
+    assert "nobody had claimed the root namespace" in answer["warnings"][0][1]
+    assert create(cas, small("next"), owner)[1]["warnings"] == []
+    assert create(cas, small("demo/below"), owner)[1]["warnings"] == []
     claim = small("/", extra=f"predecessor: {root['hash']}\n")
     status, answer = create(cas, claim, owner)
     assert (status, answer["code"]) == (403, "forbidden")

@@ -13,7 +13,7 @@ from starts import NO_EVIDENCE, cas_proof, configured, start, why, words
 
 from scone.attestation.access_token import proves_token, token_proof
 from scone.cas import factors
-from scone.cas.foreign import Resolution
+from scone.cas.values import Resolution
 from scone.crypto.secret import SecretBytes
 from scone.session.otp import otp_code, otp_secret, time_step
 

@@ -124,7 +124,8 @@ def test_a_platform_with_an_outdated_tcb_is_refused_with_the_toleration_that_adm
 
 def test_unknown_services_and_sessions_are_refused(serving, platform):
     assert "Failed to retrieve" in refused(serving.attest_service(platform, "demo/none"))
-    assert "Failed to retrieve" in refused(serving.attest_service(platform, "none/app"))
+    absent = refused(serving.attest_service(platform, "none/app"))
+    assert "there is no session none with a service app" in absent
     assert "has no One-time Password" in refused(
         serving.attest_service(platform, "demo/app@123456")
     )

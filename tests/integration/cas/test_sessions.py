@@ -54,6 +54,7 @@ def test_create_over_an_existing_name_is_400_in_sconces_words(cas, owner):
     status, answer = create(cas, harness.session_text(), owner)
     assert status == 400
     assert answer["msg"][-1] == "Session already exists, please specify predecessor hash"
+    assert "scone session update FILE or scone session apply FILE" in answer["hint"]
 
 
 def test_a_stale_predecessor_is_a_conflict_that_names_the_active_hash(cas, owner):
@@ -64,7 +65,8 @@ def test_a_stale_predecessor_is_a_conflict_that_names_the_active_hash(cas, owner
         cas, with_predecessor(harness.session_text(**{"--flag": "--c"}), one["hash"]), owner
     )
     assert (status, answer["code"]) == (409, "conflict")
-    assert two["hash"] in answer["hint"]
+    assert f"write predecessor: {two['hash']} into the file" in answer["hint"]
+    assert two["hash"] not in "".join(answer["msg"])  # said once
 
 
 def test_a_predecessor_for_an_unused_name_is_refused(cas, owner):
@@ -94,7 +96,12 @@ def test_a_stranger_neither_reads_nor_updates_nor_creates(cas, owner, stranger):
         "Failed to read session 'demo'",
         "You have insufficient rights to access session demo",
     ]
-    assert read(cas, "demo")[0] == 403
+    assert answer["hint"] == f"you are {stranger.key_hash}"
+    status, answer = read(cas, "demo")
+    assert (status, answer["hint"]) == (
+        403,
+        "without a client certificate only what admits ANY is permitted",
+    )
     assert create(cas, with_predecessor(harness.session_text(), first["hash"]), stranger)[0] == 403
     assert create(cas, harness.session_text(**{"name: demo": "name: mine"}), stranger)[0] == 403
 

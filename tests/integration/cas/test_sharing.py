@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import harness
 import pytest
 
-from scone.cas import foreign
-from scone.cas.foreign import find_volume, foreign_values, unresolved_imports
+from scone.cas import exports, values
+from scone.cas.exports import find_volume, unresolved_imports
+from scone.cas.values import foreign_values
 from scone.client.cas import CasClient
 from scone.errors import ConflictError, LimitError, NotFoundError, UnavailableError, UsageError
 
@@ -232,9 +233,9 @@ def public(secret):
 
 def test_a_token_is_made_and_its_exports_are_looked_at_once_for_one_request(cas, put, monkeypatch):
     made, judged = [], []
-    mint, importable = foreign.mint_jwt, foreign.importable
-    monkeypatch.setattr(foreign, "importable", lambda *args: judged.append(1) or importable(*args))
-    monkeypatch.setattr(foreign, "mint_jwt", lambda *args: made.append(1) or mint(*args))
+    mint, importable = values.mint_jwt, exports.importable
+    monkeypatch.setattr(exports, "importable", lambda *args: judged.append(1) or importable(*args))
+    monkeypatch.setattr(values, "mint_jwt", lambda *args: made.append(1) or mint(*args))
     put("a", *TOKEN_SECRETS, version="0.3.12")
     put("b", *(public(imports("a", name=f"t{n}")) for n in range(50)))
     assert len(judged) == 1
@@ -243,7 +244,7 @@ def test_a_token_is_made_and_its_exports_are_looked_at_once_for_one_request(cas,
 
 
 def test_the_tokens_and_the_bytes_of_one_request_are_limited(cas, put, monkeypatch):
-    monkeypatch.setattr(foreign, "_MAX_TOKENS", 2)
+    monkeypatch.setattr(values, "_MAX_TOKENS", 2)
     for at in range(3):
         put(f"a{at}", *TOKEN_SECRETS, version="0.3.12")
     put("b", *(public(imports(f"a{n}", name=f"t{n}")) for n in range(3)))
@@ -251,9 +252,9 @@ def test_the_tokens_and_the_bytes_of_one_request_are_limited(cas, put, monkeypat
     put("big", {**ascii_secret(export={"namespace": "/"}), "value": "x" * 3_000})
     put("c", *(public(imports("big", name=f"t{n}")) for n in range(3)))
     assert len(value_of(cas, "session=c")[1]["values"]) == 3
-    monkeypatch.setattr(foreign, "MAX_STORED", 10_000)
+    monkeypatch.setattr(values, "MAX_STORED", 10_000)
     assert len(value_of(cas, "session=c")[1]["values"]) == 2
-    monkeypatch.setattr(foreign, "_MAX_IMPORT", 4_000)
+    monkeypatch.setattr(values, "_MAX_IMPORT", 4_000)
     with pytest.raises(LimitError, match="at most 4000 bytes each"):
         resolve(cas, "c", "t0")
 

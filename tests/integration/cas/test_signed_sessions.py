@@ -14,7 +14,7 @@ from scone.crypto.keyhash import key_hash
 from scone.crypto.keys import generate_private_key, spki_of_private_key
 from scone.crypto.sealing import new_x25519_key, x25519_public_key
 from scone.session import read_session
-from scone.session.encrypted import encrypt_session
+from scone.session.encrypted import encrypted_document
 from scone.session.signed import SignedSession, sign_session
 
 
@@ -87,6 +87,19 @@ def first(open_cas):
     status, answer = put(open_cas, signed(governed(), A))
     assert status == 201, answer
     return answer["hash"]
+
+
+def test_a_signer_that_is_not_admitted_is_told_what_counts(cas, owner):
+    status, answer = put(cas, signed(governed(), A), owner)
+    assert (status, answer["msg"]) == (
+        403,
+        ["You have insufficient rights to create sessions in /"],
+    )
+    assert "signatures count, not the client's identity" in answer["hint"]
+    assert f"signed by {key_hash(A.spki)}" in answer["hint"]
+    assert "create_sessions: with - signer:" in answer["hint"]
+    assert 'sessions.root_create = "any"' in answer["hint"]
+    assert len(answer["hint"]) <= 500  # what the client shows
 
 
 def test_no_client_certificate_is_needed_and_the_history_names_the_signers(open_cas, first):
@@ -193,13 +206,13 @@ def test_an_encrypted_session_is_read_by_its_cas_alone(open_cas):
     document = signed(governed(), A)
     own = open_cas.cas.phase.keys.encryption_public_key
     other = x25519_public_key(new_x25519_key(os.urandom))
-    status, answer = put(open_cas, encrypt_session(document, other), path="encrypted_sessions")
+    status, answer = put(open_cas, encrypted_document(document, other), path="encrypted_sessions")
     assert (status, answer["code"]) == (400, "malformed")
     assert own.hex() in answer["msg"][-1]
-    status, answer = put(open_cas, encrypt_session(document, own), path="encrypted_sessions")
+    status, answer = put(open_cas, encrypted_document(document, own), path="encrypted_sessions")
     assert status == 201
     assert read(open_cas, "demo")[1]["hash"] == answer["hash"]
-    altered = encrypt_session(document, own).replace(own.hex(), other.hex())
+    altered = encrypted_document(document, own).replace(own.hex(), other.hex())
     assert put(open_cas, altered, path="encrypted_sessions")[0] == 400
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from scone.attestation.report_data import NONCE_BYTES
 from scone.attestation.sgx.tcb import TcbStatus
-from scone.cas.foreign import foreign_values
 from scone.cas.keys import create_keys
-from scone.client.peer import Peer, PeerChannel, Question, is_allowed
+from scone.cas.values import foreign_values
+from scone.client.peer import Peer, PeerChannel, Question
 from scone.crypto.der import to_pem
 from scone.crypto.keys import private_key_pem
 from scone.crypto.secret import SecretBytes
@@ -33,7 +33,7 @@ from scone.errors import (
     VerificationError,
 )
 from scone.owner_config import ApiIdentity
-from scone.transport.address import Address, parse_address
+from scone.transport.address import Address, is_allowed, parse_address
 from scone.transport.client import Options, connect
 from scone.transport.http import Response
 from scone.transport.listener import listen
@@ -550,7 +550,7 @@ def test_one_request_causes_a_bounded_number_of_calls(pair, monkeypatch):
 
 
 def test_one_request_takes_a_bounded_time(start, monkeypatch):
-    monkeypatch.setattr("scone.cas.foreign._DEADLINE_S", 0.3)
+    monkeypatch.setattr("scone.cas.values._DEADLINE_S", 0.3)
     monkeypatch.setattr("scone.client.peer._TIMEOUT_S", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"

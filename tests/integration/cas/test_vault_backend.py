@@ -203,7 +203,7 @@ def test_a_renewed_certificate_is_stored_in_the_vault(put, start, cas, azure, mo
     monkeypatch.setattr(cas.cas, "now", lambda: harness.now() + timedelta(days=25))
     import asyncio
 
-    from scone.cas.foreign import Resolution
+    from scone.cas.values import Resolution
 
     phase = cas.cas.phase
     version = cas.cas.sessions.active(phase.store, "demo")

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_fake_cas import Cli, FakeCas
+from cli_fake_cas import Cli, FakeCas, ok
+
+from scone.transport.http import Request, Response
 
 TEXT = """name: demo
 version: "0.3.12"
@@ -58,9 +60,18 @@ def test_two_files_are_compared_offline_weakenings_first(scone: Cli, old: str, n
     )
 
 
-def test_no_difference_ends_with_zero(scone: Cli, old: str) -> None:
+def test_no_difference_ends_with_zero_and_still_says_what_happens_to_values(
+    scone: Cli, old: str
+) -> None:
     result = scone("session", "diff", *VARIABLE, old, old)
-    assert (result.code, result.out) == (0, "demo: no difference in rights\n")
+    assert result.code == 0
+    assert result.out == (
+        "demo: no difference in rights\n"
+        "\n"
+        "Values of secrets at the update\n"
+        "    password: kept\n"
+        "    key: made again (migrate: true is not in both versions)\n"
+    )
 
 
 def test_the_facts_are_there_as_json(scone: Cli, old: str, new: str) -> None:
@@ -88,11 +99,43 @@ def test_one_file_is_compared_with_the_active_session(
 ) -> None:
     assert scone("session", "create", *VARIABLE, old).code == 0
     same = scone("session", "diff", *VARIABLE, old)
-    assert (same.code, same.out) == (0, "demo: no difference in rights\n")
+    assert (same.code, same.out.splitlines()[0]) == (0, "demo: no difference in rights")
     changed = scone("session", "diff", *VARIABLE, "--cas", attested.address, new)
     assert changed.code == 6
     assert "! access_policy.read: everybody may read the session now" in changed.out
     assert not any(request.method == "POST" for request in attested.requests[1:])
+
+
+def test_an_older_version_is_read_and_compared(
+    scone: Cli, attested: FakeCas, old: str, new: str
+) -> None:
+    first = scone("session", "create", *VARIABLE, old).out.strip()
+    text = attested.sessions["demo"][0]
+    assert scone("session", "update", *VARIABLE, new).code == 0
+
+    def version(request: Request) -> Response:
+        assert request.query["hash"] == first
+        return ok({"session": text, "hash": first})
+
+    attested.override["GET /v1/sessions/demo"] = version
+    assert scone("session", "read", "demo", "--hash", first).out == text
+    same = scone("session", "diff", *VARIABLE, "--hash", first, old)
+    assert (same.code, same.out.splitlines()[0]) == (0, "demo: no difference in rights")
+    assert scone("session", "diff", *VARIABLE, "--hash", first, new).code == 6
+    for command in (["read", "demo"], ["diff", old]):
+        refused = scone("session", *command, "--hash", "A" * 64)
+        assert (refused.code, "--hash: expected 64 lower-case hex digits" in refused.err) == (
+            2,
+            True,
+        )
+
+
+def test_another_version_than_the_one_asked_for_is_refused(
+    scone: Cli, attested: FakeCas, old: str
+) -> None:
+    assert scone("session", "create", *VARIABLE, old).code == 0
+    result = scone("session", "diff", *VARIABLE, "--hash", "0" * 64, old)
+    assert (result.code, result.out) == (4, "")
 
 
 def test_a_session_that_does_not_exist_is_told(scone: Cli, attested: FakeCas, old: str) -> None:
@@ -104,5 +147,6 @@ def test_a_session_that_does_not_exist_is_told(scone: Cli, attested: FakeCas, ol
 @pytest.mark.usefixtures("attested")
 def test_what_contradicts_itself_is_refused(scone: Cli, old: str, new: str) -> None:
     assert scone("session", "diff", *VARIABLE, "--cas", "x", old, new).code == 2
+    assert scone("session", "diff", *VARIABLE, "--hash", "0" * 64, old, new).code == 2
     assert scone("session", "diff", "-", "-").code == 2
     assert scone("session", "diff").code == 2

@@ -61,6 +61,42 @@ def test_without_a_quote_it_says_what_the_service_needs_and_sees(scone: Cli, fil
     assert "s3cr3t" not in result.out + result.err
 
 
+def test_protected_files_and_the_token_of_a_vault_are_told(scone: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "session.yml"
+    path.write_text(
+        f"""name: demo
+version: "0.3.12"
+secrets:
+- {{name: token, kind: aad-token, tenant_id: ten, client_id: app, application_secret: x}}
+- {{name: key, kind: ascii, import_akv: {{vault: kv.vault.azure.net, token: $$SCONE::token$$}}}}
+volumes:
+- {{name: data, fspf_key: {"ab" * 32}, fspf_tag: {"cd" * 16}}}
+images:
+- name: files
+  volumes: [{{name: data, path: /data}}]
+services:
+- name: app
+  image_name: files
+  command: app $$SCONE::key$$
+  fspf_path: /fspf.pb
+  fspf_key: {"ab" * 32}
+  fspf_tag: {"cd" * 16}
+  attestation: [{{mrenclave: {MRENCLAVE}}}]
+access_policy: {{read: [CREATOR], update: [CREATOR]}}
+"""
+    )
+    result = scone("session", "explain", str(path), "app")
+    assert result.code == 0, result.err
+    refused = "(scone-run of this version cannot do that: it refuses to start)"
+    for line in (
+        f"  volume data, protected, at /data {refused}",
+        f"  the file system protection file /fspf.pb {refused}",
+        "  key: vault kv.vault.azure.net, secret key",
+        "  token: a token for application app of Azure tenant ten",
+    ):
+        assert line in result.out.splitlines()
+
+
 def test_evidence_that_is_enough_ends_with_zero(scone: Cli, file: str) -> None:
     result = scone("session", "explain", file, "app", *EVIDENCE)
     assert result.code == 0

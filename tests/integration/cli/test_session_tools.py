@@ -44,17 +44,39 @@ def test_apply_creates_updates_and_leaves_alone(scone: Cli, attested: FakeCas, f
     }
 
 
-def test_a_conflict_names_the_active_version(scone: Cli, attested: FakeCas, file: Path) -> None:
-    current = scone("session", "apply", str(file)).out.strip()
+def test_a_conflict_is_told_once(scone: Cli, attested: FakeCas, file: Path) -> None:
+    assert scone("session", "apply", str(file)).code == 0
     file.write_text(TEXT + f"predecessor: {'00' * 32}\n")
     result = scone("session", "apply", str(file))
     assert (result.code, result.out) == (1, "")
-    assert result.err.splitlines()[-4:] == [
+    assert result.err.splitlines()[-3:] == [
         "Error: Applying session failed",
         f"Caused by: CAS at '{attested.url}' returned HTTP error status code 409 Conflict",
         "Caused by: the predecessor is not the active version",
-        f"Caused by: the active version of session demo is {current}",
     ]
+
+
+KEYS = """name: keys
+version: "0.3"
+secrets:
+- {name: lost, kind: private-key}
+- {name: held, kind: private-key, migrate: true}
+- {name: word, kind: ascii}
+"""
+
+
+@pytest.mark.parametrize("command", ["update", "apply"])
+def test_an_update_names_the_secrets_that_it_makes_again(
+    scone: Cli, attested: FakeCas, file: Path, command: str
+) -> None:
+    file.write_text(KEYS)
+    assert "Note:" not in scone("session", "apply", str(file)).err
+    file.write_text(KEYS + "access_policy: {read: ANY}\n")
+    updated = scone("session", command, str(file))
+    assert updated.code == 0
+    assert "Note: the update made new values of: lost (" in updated.err
+    file.write_text(KEYS.replace("- {name: lost, kind: private-key}\n", ""))
+    assert "Note:" not in scone("session", command, str(file)).err
 
 
 def test_a_signed_session_is_applied_and_names_its_predecessor_itself(
@@ -185,6 +207,9 @@ def test_the_history_is_printed_newest_first(scone: Cli, attested: FakeCas) -> N
     )
     facts = json.loads(scone("session", "history", "n/demo", "--json").out)
     assert facts == {"name": "n/demo", "versions": versions}
+    attested.override["GET /v1/session_history/absent"] = lambda _: error(
+        404, "not-found", "Session not found"
+    )
     absent = scone("session", "history", "absent")
     assert (absent.code, absent.out) == (1, "")
     assert absent.err.splitlines()[-3] == "Error: Reading the history failed"
@@ -207,10 +232,17 @@ def test_check_shows_each_problem_with_its_line(scone: Cli, file: Path) -> None:
     )
 
 
+def test_another_encoding_is_told_with_its_line(scone: Cli, file: Path) -> None:
+    file.write_bytes("name: s\n# ä\nversion: h".encode() + b"\xff")
+    error = scone("session", "check", str(file)).err
+    assert error == f"Error: session file {str(file)!r}: expected text in UTF-8, got another byte at line 3 column 11\n"  # fmt: skip
+
+
 def test_check_keeps_the_wording_for_a_missing_variable(scone: Cli, file: Path) -> None:
     file.write_text(TEXT.replace("demo", "$SESSION"))
     assert scone("session", "check", str(file)).err.endswith(
-        "Caused by: name: Value for variable $SESSION is missing at line 1 column 7\n"
+        "Caused by: name: Value for variable $SESSION is missing at line 1 column 7 "
+        "(give it with -e NAME=VALUE or --use-env)\n"
         "    1 | name: $SESSION\n"
         "      |       ^\n"
     )
@@ -278,6 +310,27 @@ def test_fmt_prints_checks_and_writes(scone: Cli, file: Path) -> None:
     assert (fine.code, fine.out, fine.err) == (0, "", "")
 
 
+def test_fmt_takes_several_files_to_check_and_to_write(
+    scone: Cli, file: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.yml"
+    for path in (file, other):
+        path.write_text('name:   x\nversion: "0.3"\n')
+    files = [str(file), str(other)]
+    assert scone("session", "fmt", *files).code == 2
+    checked = scone("session", "fmt", "--check", *files)
+    assert (checked.code, checked.out) == (6, "")
+    assert checked.err == "".join(f"{path} would change\n" for path in files)
+    file.chmod(0o600)
+    other.chmod(0o444)
+    written = scone("session", "fmt", "--write", *files)
+    assert (written.code, written.err) == (2, f"Error: {other}: it is read-only\n")
+    other.chmod(0o644)
+    assert scone("session", "fmt", "--write", *files).code == 0
+    assert scone("session", "fmt", "--check", *files).code == 0
+    assert [path.stat().st_mode & 0o777 for path in (file, other)] == [0o600, 0o644]
+
+
 def test_fmt_refuses_what_it_cannot_write_back(scone: Cli, file: Path) -> None:
     assert scone("session", "fmt", "--check", "-w", str(file)).code == 2
     assert scone("session", "fmt", "-w", "-").code == 2
@@ -306,9 +359,15 @@ def test_files_and_active_sessions_are_drawn_together(
     offline = scone("session", "graph", str(file), str(other), *variable)
     assert offline.code == 0
     assert 'label="demo\\nsession 0.3"' in offline.out
-    drawn = scone("session", "graph", str(other), "--session", "demo", "--session", "x", *variable)
+    denied = Response(403, b'{"msg": ["no"], "code": "forbidden"}')
+    attested.override["GET /v1/sessions/hidden"] = lambda _: denied
+    both = ["--session", "demo", "--session", "hidden"]
+    drawn = scone("session", "graph", str(other), *both, *variable)
     assert (drawn.code, drawn.out) == (0, offline.out)
-    assert "Note: session x may not be read\n" in drawn.err
+    assert "Note: session hidden may not be read\n" in drawn.err
+    absent = scone("session", "graph", str(other), "--session", "x", *variable)
+    assert (absent.code, absent.out) == (1, "")
+    assert "Session not found" in absent.err
     picture = scone("session", "graph", "--session", "demo", "--format", "svg")
     assert picture.out.startswith('<?xml version="1.0" encoding="UTF-8"?>\n<svg ')
     absent = scone("session", "graph", "--session", "x")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from cli_fake_cas import Cli, FakeCas, error, ok
 
+from scone.cli.main import main
 from scone.crypto.identity import create_identity
 from scone.transport.http import Response
 
@@ -18,6 +21,12 @@ SHARED = {
         '    command: "./nginx"\n    mrenclaves: ["$NGINX_MRENCLAVE"]\n'
     ),
 }
+SECRET_FIELD = (
+    'version: "0.3.12"\nname: $NAME  # and $COMMENT\nsalt: "00112233445566778899aabbccddeeff"\n'
+    "access_policy: {read: [ANY], update: [NONE]}\n"
+    "services:\n  - {name: s, attestation: [{mrenclave: [" + "ab" * 32 + "]}], command: ./x, "
+    "environment: {P: $PASSWORD}}\n"
+)
 MEASUREMENT = "3be304015fb399cf88d76a8f58f04e16997010dab573cb1a91eb6257c2a452ac"
 
 
@@ -124,8 +133,222 @@ def test_values_come_from_options_before_the_environment(
     path.write_text(MEASUREMENT + "\n")
     read = scone("session", "check", "-e", f"NGINX_MRENCLAVE=@{path}", second)
     assert read.out == given.out
-    assert "visible to all users" not in read.err
-    assert "visible to all users" in given.err
+    assert "visible to all users" not in read.err + given.err  # a measurement is no secret
+
+
+def test_a_secret_on_the_command_line_is_warned_of(scone: Cli, tmp_path: Path) -> None:
+    path, value = tmp_path / "s.yml", tmp_path / "value"
+    path.write_text(SECRET_FIELD)
+    value.write_text("s3cr3t")
+    given = scone("session", "check", "-e", "PASSWORD=s3cr3t", "-e", "NAME=x", str(path))
+    assert (
+        "Warning: -e PASSWORD= puts a value into services[0].environment.P, which may be secret; on "
+        "the command line it is visible to all users" in given.err
+    )
+    assert given.err.count("visible") == 1
+    assert "s3cr3t" not in given.err
+    read = scone("session", "check", "-e", f"PASSWORD=@{value}", "-e", "NAME=x", str(path))
+    assert "visible" not in read.err
+    assert read.out == given.out
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        (["PASSWORD=s3cr3t"], "visible-secret"),
+        (["PASSWORD=@{value}", "MISSPELT=x"], "unused-variable"),
+        (["PASSWORD=@{value}", "COMMENT=x"], "unused-variable"),
+        (["PASSWORD=@{value}", "NAME=y"], "repeated-variable"),
+    ],
+)
+def test_warnings_about_variables_fail_as_those_of_the_session(
+    scone: Cli, tmp_path: Path, more: list[str], code: str
+) -> None:
+    path, value = tmp_path / "s.yml", tmp_path / "value"
+    path.write_text(SECRET_FIELD)
+    value.write_text("s3cr3t")
+    variables = [
+        word for one in ("NAME=x", *more) for word in ("-e", one.replace("{value}", str(value)))
+    ]
+    command = ["session", "check", "--fail-on-warning", "--json", str(path)]
+    result = scone(*command, *variables)
+    assert result.code == 1
+    assert [one["code"] for one in json.loads(result.out)["warnings"]] == [code]
+    fine = scone(*command, "-e", "NAME=x", "-e", f"PASSWORD=@{value}")
+    assert (fine.code, fine.err) == (0, "")
+
+
+def test_a_misspelt_variable_is_told_beside_the_missing_one(scone: Cli, second: str) -> None:
+    result = scone("session", "check", "-e", "NGINX_MRENCLAVES=x", second)
+    assert result.code == 1
+    assert "-e NGINX_MRENCLAVES= is not used" in result.err
+    assert "variable $NGINX_MRENCLAVE is missing" in result.err
+
+
+def test_errors_about_a_variable_name_it(scone: Cli, second: str) -> None:
+    result = scone("session", "check", "-e", "NGINX_MRENCLAVE=@/nonexistent", second)
+    assert result.code == 2
+    assert "Error: -e NGINX_MRENCLAVE=: file '/nonexistent': No such file" in result.err
+
+
+@pytest.mark.parametrize("name", ["", "bad name", "//", "a//b", ".."])
+def test_a_name_that_is_none_is_not_blamed_on_the_file(scone: Cli, first: str, name: str) -> None:
+    result = scone("session", "check", "-n", name, first)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("Error: --name: expected ")
+
+
+def test_slashes_around_a_name_are_no_part_of_it(scone: Cli, attested: FakeCas, first: str) -> None:
+    for name in ("/conf", "conf/", "conf"):
+        assert "name: conf\n" in scone("session", "check", "-n", name, first).out
+    assert scone("session", "create", "-n", "/conf/", first).code == 0
+    assert list(attested.sessions) == ["conf"]
+    for name in ("/conf", "conf/", "conf"):
+        assert json.loads(scone("session", "read", name, "--json").out)["name"] == "conf"
+
+
+@pytest.mark.parametrize("command", ["calculate-hash", "create", "update", "verify", "apply"])
+def test_problems_of_the_file_are_json_for_every_command(
+    scone: Cli, attested: FakeCas, second: str, command: str
+) -> None:
+    checked = scone("session", "check", "--json", second)
+    result = scone("session", command, "--json", second)
+    assert (result.code, json.loads(result.out)) == (1, json.loads(checked.out))
+    assert json.loads(result.out)["problems"][0]["source"] == second
+    assert attested.requests == []
+
+
+def test_differences_are_json_too(scone: Cli, attested: FakeCas, first: str, second: str) -> None:
+    assert scone("session", "create", first).code == 0
+    variable = ["-e", f"NGINX_MRENCLAVE={MEASUREMENT}"]
+    result = scone("session", "verify", "--json", *variable, second)
+    told = json.loads(result.out)
+    assert (result.code, told["name"]) == (1, "my-example-session")
+    assert told["differences"]
+    for line in told["differences"]:
+        assert f"Caused by: {line}\n" in result.err
+
+
+@pytest.mark.parametrize("size", [1024 * 1024 + 1, 4 * 1024 * 1024 + 1])
+def test_a_file_larger_than_a_session_has_one_error(scone: Cli, tmp_path: Path, size: int) -> None:
+    path = tmp_path / "large.yml"
+    path.write_bytes(b"#" * size)
+    for command in (["check"], ["create"], ["check", "--json"]):
+        result = scone("session", *command, str(path))
+        assert result.code == 1
+        assert result.err.splitlines()[-1] == "Caused by: expected at most 1048576 bytes of text"
+
+
+def test_several_files_are_checked_in_one_run(
+    scone: Cli, tmp_path: Path, first: str, second: str
+) -> None:
+    variable = ["-e", f"NGINX_MRENCLAVE={MEASUREMENT}"]
+    alone = [scone("session", "check", *variable, file).out for file in (first, second)]
+    both = scone("session", "check", *variable, first, second)
+    assert (both.code, both.out) == (0, "---\n".join(alone))
+    assert "is not used" not in both.err
+    missing = str(tmp_path / "missing.yml")
+    result = scone("session", "check", "--json", second, missing, first)
+    assert result.code == 2
+    assert "variable $NGINX_MRENCLAVE is missing" in result.err
+    assert f"Error: session file '{missing}'" in result.err
+    assert result.out.count('"problems"') == result.out.count('"session"') == 1
+    assert scone("session", "check", "-n", "x", first, second).code == 2
+    assert scone("session", "check", "-e", "X=-", first, second).code == 2
+
+
+def test_an_identity_without_its_use_is_refused(scone: Cli, first: str) -> None:
+    for more in ([], ["--with-self-as-creator", "signer"]):
+        result = scone("session", "calculate-hash", first, "--identity", "x.pem", *more)
+        assert (result.code, result.out) == (2, "")
+        assert "--identity: expected --with-self-as-creator tls" in result.err
+
+
+def test_without_an_attested_cas_the_config_file_is_named(
+    scone: Cli, first: str, state: Path
+) -> None:
+    result = scone("session", "create", first)
+    assert result.code == 1
+    assert f"no CAS was attested yet: config file {state} does not exist\n" in result.err
+    assert not state.parent.exists()
+    assert scone("self", "show-key-hash").code == 0
+    assert f"{state} names none\n" in scone("session", "create", first).err
+
+
+def test_a_port_that_is_not_the_client_port_is_told_by_every_command(
+    scone: Cli, attested: FakeCas, first: str
+) -> None:
+    attested.override["GET /v1/sessions/x"] = lambda _: error(
+        404, "not-found", "there is no such path; /v1/openapi.json lists them"
+    )
+    unverified = ["--only_for_testing-disable-attestation-verification", "-c", attested.address]
+    result = scone("session", "read", "x", *unverified)
+    assert (result.code, result.out) == (3, "")
+    assert "is no client port of a CAS" in result.err
+    assert "users connect to the client port (8081)" in result.err
+
+
+@pytest.mark.parametrize("command", ["create", "apply"])
+def test_an_output_that_cannot_be_is_refused_before_anything_is_sent(
+    scone: Cli,
+    attested: FakeCas,
+    first: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    read_only = tmp_path / "read-only"
+    read_only.write_text("kept")
+    read_only.chmod(0o400)
+    for path in (tmp_path / "no" / "x", tmp_path / "read-only", tmp_path, read_only / "x"):
+        assert scone("-o", str(path), "session", command, first).code == 2
+    assert read_only.read_text() == "kept"
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["session", command, first]) == 1
+    assert attested.requests == []
+
+
+def test_a_difference_is_a_result_that_is_written(
+    scone: Cli, first: str, second: str, tmp_path: Path
+) -> None:
+    compare = ["session", "diff", first, second, "-e", f"NGINX_MRENCLAVE={MEASUREMENT}"]
+    path = tmp_path / "difference"
+    written = scone("-o", str(path), *compare)
+    assert (written.code, written.out) == (6, "")
+    assert path.read_text() == scone(*compare).out != ""
+
+
+def test_a_change_whose_result_is_lost_is_told(
+    scone: Cli, attested: FakeCas, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "hash"
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("scone.files.rewrite", full)
+    result = scone("-o", str(path), "session", "create", first)
+    digest = attested.sessions["my-example-session"][1]
+    assert (result.code, result.out, path.exists()) == (1, "", False)
+    assert result.err.endswith(
+        f"Note: the session my-example-session WAS uploaded, hash {digest}\n"
+        f"Error: -o {str(path)!r}: No space left on device\n"
+    )
+
+
+def test_a_full_disk_behind_stdout_does_not_hide_a_change(attested: FakeCas, first: str) -> None:
+    program = Path(sys.executable).with_name("scone")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [program, "session", "create", first],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    digest = attested.sessions["my-example-session"][1]
+    assert done.returncode == 1
+    assert f"WAS uploaded, hash {digest}\n".encode() in done.stderr
 
 
 def test_variables_that_are_given_twice_or_not_used_are_warned_about(

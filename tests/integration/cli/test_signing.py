@@ -406,7 +406,7 @@ def test_standard_input_serves_one_purpose(
     refused(
         scone("session", "sign", file, "-e", "X=-", "add-signature", public_key),
         2,
-        "-e: standard input is already read for SIGNATURE",
+        "-e X=: standard input is already read for SIGNATURE",
     )
     monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO()))
     refused(
@@ -416,12 +416,21 @@ def test_standard_input_serves_one_purpose(
     )
 
 
+def test_the_help_of_sign_is_shown_behind_its_file(scone: Cli, file: str) -> None:
+    for words in ([], ["add-signature"]):
+        shown = scone("session", "sign", file, "help", *words)
+        assert (shown.code, shown.out) == (0, scone("session", "help", "sign", *words).out)
+    result = scone("session", "sign", "-n", "help", file)
+    assert json.loads(result.out)["session"].startswith("version: ")
+    assert "name: help\n" in json.loads(result.out)["session"]
+
+
 def test_closed_streams_are_told(shell: Shell, scone: Cli, file: str, tmp_path: Path) -> None:
     write(tmp_path / "pub.pem", scone("self", "show-session-signing-key").out)
     for line, code, words in (
         ("scone session sign s.yml add-signature pub.pem <&-", 2, b"is closed"),
         ("scone session check - <&-", 2, b"is closed"),
-        ("scone session sign s.yml generate-message-to-be-signed pub.pem >&-", 5, b"is closed"),
+        ("scone session sign s.yml generate-message-to-be-signed pub.pem >&-", 1, b"is closed"),
     ):
         done = shell(line)
         assert (done.returncode, done.stdout) == (code, b"")
@@ -459,7 +468,8 @@ def test_a_signed_update_names_its_predecessor_itself(
     second = signed_file(scone, tmp_path / "second.json", successor)
     updated = scone("session", "update", second)
     assert (updated.code, updated.out) == (0, f"{HASH}\n")
-    assert attested.paths == ["PUT /v1/signed_sessions"]  # read is nothing that signers may
+    # Whoever sends it need not be allowed to read what it replaces.
+    assert attested.paths == ["GET /v1/sessions/governed", "PUT /v1/signed_sessions"]
 
 
 def test_a_signed_session_is_compared_with_the_active_one(

@@ -52,15 +52,26 @@ def test_a_missing_word_of_the_host_is_fatal_and_nothing_runs(world):
     status, out, error = world.run(PYTHON, "one", "two")
     assert (status, out) == (134, "")
     assert "Could not initialize enclave state: Configuration failed" in error
-    assert "needs argument 3 of the host (@@3), got 2 arguments" in error
+    assert "needs argument 3 of the host (@@3), got 2" in error
 
 
-def test_the_log_says_which_words_are_ignored(world):
+def test_it_is_told_which_words_are_ignored(world):
     world.cas.give(show(HostArgument(2)))
-    error = world.run(PYTHON, "a", "b", "c", SCONE_LOG="INFO")[2]
+    error = world.run(PYTHON, "a", "b", "c")[2]
     assert "Ignoring the host's arguments" in error
     assert "(it does not use @@1, @@3)" in error
-    assert "Ignoring" not in world.run(PYTHON, "a", "b", SCONE_LOG="WARNING")[2]
+    assert "Ignoring" not in world.run(PYTHON, "a", "b", SCONE_LOG="ERROR")[2]
+    world.cas.give(show(HostArgument(1)))
+    assert "Ignoring" not in world.run(PYTHON, "a")[2]
+
+
+def test_the_log_says_that_the_session_gives_the_program_another_name(world):
+    world.cas.give(config("secret-name", "a"))
+    error = world.run("/bin/true", SCONE_LOG="INFO")[2]
+    assert "begins with another name than /bin/true, which is what runs" in error
+    assert "secret-name" not in error
+    world.cas.give(config("/usr/bin/true"))
+    assert "another name" not in world.run("/bin/true", SCONE_LOG="INFO")[2]
 
 
 def test_a_one_time_password_goes_to_the_cas_and_into_no_line(world):

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -195,12 +196,23 @@ def compare_data(store: SqliteStore, seen: Seen, writer: int, extra: int) -> lis
     return []
 
 
-def run(kills: int, seed: int, report: bool = False) -> tuple[Seen, list[str]]:
-    """Kill so many times; what was seen, and what was wrong."""
+def run(
+    kills: int,
+    seed: int,
+    report: bool = False,
+    enough: Callable[[Seen], bool] = lambda seen: True,
+) -> tuple[Seen, list[str]]:
+    """Kill so many times; what was seen, and what was wrong.
+
+    On a busy machine a writer gets less done before it is killed: up to five times as many kills
+    follow until enough was seen.
+    """
     chance, seen, problems = random.Random(seed), Seen(), []
     with tempfile.TemporaryDirectory(prefix="store-crash-") as folder:
         path = Path(folder) / "cas.db"
-        for kill in range(kills):
+        for kill in range(5 * kills):
+            if kill >= kills and enough(seen):
+                break
             arguments = [sys.executable, __file__, "--child", str(path), "--seed", f"{seed + kill}"]
             with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
                 lines: list[str] = []

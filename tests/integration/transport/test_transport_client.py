@@ -218,7 +218,7 @@ def test_an_answer_that_does_not_come_in_time_is_a_network_error(exporter):
         with pytest.raises(NetworkError) as caught:
             connection.request("POST", "/")
         assert time.monotonic() - started < 3
-    assert str(caught.value) == f"127.0.0.1:{server.port}: no answer in time"
+    assert str(caught.value) == f"127.0.0.1:{server.port}: no answer in time (0.3 s)"
     assert caught.value.hint == "the request may have been applied: look before repeating it"
 
 

@@ -555,27 +555,6 @@ class TestPeer:
         else:
             refused(appraise_peer, newcomer, own)
 
-    def test_the_owner_may_relax_the_tcb_but_not_accept_a_revoked_one(self):
-        worse = verified(platform("OutOfDateConfigurationNeeded"))
-        assert names(refused(appraise_peer, worse, verified(), accept_outdated=True)) == [
-            "insecure-configuration"
-        ]
-        assert appraise_peer(worse, verified(), accept_outdated=True, accept_configuration=True)
-        revoked = verified(platform("Revoked"))
-        every = {
-            "accept_outdated": True,
-            "accept_configuration": True,
-            "accept_sw_hardening": True,
-        }
-        assert names(refused(appraise_peer, revoked, verified(), **every)) == ["revoked"]
-
-    def test_a_platform_is_pinned(self):
-        other = verified(platform(seed="other machine"))
-        assert appraise_peer(other, verified(), platforms=[other.platform_id])
-        assert names(refused(appraise_peer, other, verified(), platforms=["INTEL_QE_ID:0"])) == [
-            "platform"
-        ]
-
 
 def test_only_the_appraisal_package_holds_its_proof():
     from pathlib import Path

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
-from scone.cas.http.answers import ANSWERS, CREATED
 from scone.cas.http.error_codes import ERROR_CODES, STATUS_OF_CODE
 from scone.cas.http.openapi import openapi_document
-from scone.cas.http.reference import rest_reference
 from scone.cas.http.routes import ROUTES
+from scone.cas.http.schemas import ANSWERS, CREATED
 from scone.errors import SconeError
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
+rest_reference = runpy.run_path(str(DOCS / "make_rest_reference.py"))["rest_reference"]
 DOCUMENT = json.loads(json.dumps(openapi_document("test")))
 
 

@@ -8,7 +8,7 @@ import pytest
 from scone import files
 from scone.cas.files import write_atomically
 from scone.errors import StateError
-from scone.files import followed, replace, sync
+from scone.files import check_writable, followed, replace, rewrite, sync
 
 
 @pytest.fixture
@@ -29,6 +29,45 @@ def test_a_file_is_replaced_with_the_mode_that_was_asked_for(tmp_path):
     replace(target, b"new", 0o600)
     assert (target.read_bytes(), mode(target)) == (b"new", 0o600)
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_file_that_is_rewritten_keeps_mode_and_owner(tmp_path, monkeypatch):
+    target = tmp_path / "file"
+    rewrite(target, b"new", 0o600)
+    assert mode(target) == 0o600
+    target.chmod(0o664)
+    rewrite(target, b"newer", 0o600)
+    assert (target.read_bytes(), mode(target)) == (b"newer", 0o664)
+    owner = target.stat()
+    asked = []
+    monkeypatch.setattr(os, "fchown", lambda _, uid, gid: asked.append((uid, gid)))
+    rewrite(target, b"newest", 0o600)
+    assert asked == [(owner.st_uid, owner.st_gid)]
+
+
+def test_permissions_of_a_group_are_not_given_to_another(tmp_path, monkeypatch):
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    target.chmod(0o664)
+
+    def refused(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fchown", refused)
+    rewrite(target, b"new", 0o600)
+    assert (target.read_bytes(), mode(target)) == (b"new", 0o604)
+
+
+def test_a_read_only_file_is_not_rewritten(tmp_path):
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    target.chmod(0o444)
+    with pytest.raises(PermissionError, match="read-only"):
+        rewrite(target, b"new", 0o600)
+    assert (target.read_bytes(), mode(target)) == (b"old", 0o444)
+    assert os.listdir(tmp_path) == ["file"]
+    with pytest.raises(FileNotFoundError):
+        check_writable(tmp_path / "no" / "file")
 
 
 def test_a_link_is_replaced_and_not_written_through(tmp_path):

@@ -295,7 +295,27 @@ def test_output_goes_to_a_file_as_a_whole(scone: Cli, tmp_path: Path) -> None:
     assert path.read_text().startswith("Usage: scone version")
     assert scone("-o", str(tmp_path / "no" / "where"), "version").code == 2
     assert scone("-o", os.devnull, "version").code == 0
+    assert scone("-o", str(tmp_path), "version").code == 2
     assert sorted(found.name for found in tmp_path.iterdir()) == ["hash", "state"]
+
+
+def test_who_may_read_an_output_file_stays(scone: Cli, tmp_path: Path) -> None:
+    session = tmp_path / "s.yml"
+    session.write_text('name: x\nversion: "0.3"\n')
+    before = os.umask(0o022)
+    try:
+        for arguments, made in ((["version"], 0o644), (["session", "check", str(session)], 0o600)):
+            path = tmp_path / arguments[0]
+            for mode in (None, 0o600, 0o664, 0o640):
+                if mode is not None:
+                    path.chmod(mode)
+                assert scone("-o", str(path), *arguments).code == 0
+                assert path.stat().st_mode & 0o777 == (made if mode is None else mode)
+    finally:
+        os.umask(before)
+    path.chmod(0o400)
+    result = scone("-o", str(path), "version")
+    assert (result.code, result.err) == (2, f"Error: -o {str(path)!r}: it is read-only\n")
 
 
 def test_self_shows_the_identity(
@@ -442,6 +462,25 @@ def test_a_full_disk_behind_stdout_is_an_error(
         result = run(state, argument, variables=buffering, stdout=full)
     assert result.returncode == 1
     assert result.stderr == b"Error: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("target", ["/dev/full", None], ids=["full", "closed"])
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["session", "check", "/nonexistent"], 2), (["version"], 0)]
+)
+def test_standard_error_that_takes_nothing_changes_no_exit_code(
+    state: Path, target: str | None, arguments: list[str], code: int
+) -> None:
+    redirection = "2>&-" if target is None else f"2>{target}"
+    program = "import sys; from scone.cli.main import main; sys.exit(main())"
+    result = subprocess.run(
+        ["/bin/sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-c", program, *arguments],
+        env={"SCONE_CLI_CONFIG": str(state)},
+        stdout=subprocess.DEVNULL,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == code
 
 
 def test_no_command_imports_what_it_does_not_use(state: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from scone.errors import MalformedError
-from scone.strict_json import base64_of, parse_base64, to_base64
+from scone.strict_json import base64_of, parse_base64, parse_base64url, to_base64, to_base64url
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,23 @@ def test_the_limit_is_in_bytes(limit):
     for length in (limit + 1, limit + 3, limit + 100):
         with pytest.raises(MalformedError, match=f"at most {limit} bytes, got more"):
             parse_base64(to_base64(b"x" * length), "place", limit)
+
+
+@pytest.mark.parametrize("length", range(6))
+def test_base64url_has_one_text_without_padding_for_each_value(length):
+    raw = b"\xfb\xff\xfe\xfb\xff"[:length]
+    text = to_base64url(raw)
+    assert not set(text) & set("+/=")
+    assert parse_base64url(text, "place", length) == raw
+
+
+@pytest.mark.parametrize("text", ["A", "AB", "AA==", "+/8", "A A", "AA\n", "ä"])
+def test_another_text_is_no_base64url(text):
+    with pytest.raises(MalformedError, match=r"^place: expected base64url without padding"):
+        parse_base64url(text, "place", 100)
+
+
+def test_base64url_of_more_than_the_limit_is_refused():
+    for length in (3, 4, 100):
+        with pytest.raises(MalformedError, match="at most 2 bytes"):
+            parse_base64url(to_base64url(bytes(length)), "place", 2)

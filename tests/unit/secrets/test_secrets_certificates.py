@@ -9,22 +9,13 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from fakes.secrets import DAY, NOW, made, session
 from scone.crypto.der import to_pem
 from scone.errors import LimitError, MalformedError, UsageError
-from scone.session.model import Duration, SecretSpec, Session
+from scone.session.model import Duration, SecretSpec
 from scone.session.secrets import generate, needs_renewal, renew
 
-NOW = dt.datetime(2026, 11, 25, 12, 0, 0, tzinfo=dt.UTC)
-DAY = dt.timedelta(days=1)
 KEYS = tuple(SecretSpec(name, "private-key") for name in ("k0", "k1", "k2"))
-
-
-def session(*secrets, version="0.3"):
-    return Session(version=version, name="ns/session", secrets=secrets)
-
-
-def made(*secrets, version="0.3", now=NOW):
-    return generate(session(*secrets, version=version), previous=None, now=now, random=os.urandom)
 
 
 def loaded(value):

@@ -1,12 +1,12 @@
 """Imported secrets in the making of others: keys and issuers from elsewhere, and updates."""
 
-import datetime as dt
 import os
 import shutil
 import subprocess
 
 import pytest
 
+from fakes.secrets import DAY, NOW, made, session
 from scone.crypto.der import to_pem
 from scone.crypto.keys import generate_private_key, spki_of_private_key
 from scone.errors import LimitError, UsageError
@@ -16,7 +16,6 @@ from scone.session.model import (
     Duration,
     Import,
     SecretSpec,
-    Session,
     SessionReference,
 )
 from scone.session.placeholders import find
@@ -24,35 +23,18 @@ from scone.session.secrets import (
     AsciiValue,
     CertificateValue,
     PrivateKeyValue,
-    generate,
     needs_renewal,
     render,
     renew,
     without_private_key,
 )
 
-NOW = dt.datetime(2026, 11, 25, 12, 0, 0, tzinfo=dt.UTC)
-DAY = dt.timedelta(days=1)
 FROM = Import(SessionReference(session="other"), "theirs")
 MONTH = Duration("30 days", 30 * 86_400)
 KEY = SecretSpec("k", "private-key")
 ISSUER = SecretSpec("ca", "x509-ca", imported=FROM)
 LEAF = SecretSpec("leaf", "x509", private_key="k", issuer="ca", valid_for=MONTH)
 SELF = SecretSpec("self", "x509", private_key="k")
-
-
-def session(*secrets, version="0.3.12"):
-    return Session(version=version, name="s", secrets=secrets)
-
-
-def made(*secrets, foreign=None, previous=None, version="0.3.12", now=NOW):
-    return generate(
-        session(*secrets, version=version),
-        previous=previous,
-        now=now,
-        random=os.urandom,
-        foreign=foreign or {},
-    )
 
 
 def authority(now=NOW, key_type="P-256"):

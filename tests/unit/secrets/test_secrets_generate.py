@@ -1,14 +1,14 @@
 """Values of secrets: generated, explicit, kept over updates, refused."""
 
-import datetime as dt
 import os
 
 import pytest
 from cryptography import x509
 
+from fakes.secrets import NOW, made, session
 from scone.crypto.keys import generate_private_key, key_type_of, private_key_pem
 from scone.errors import IntegrityError, LimitError, MalformedError, UsageError
-from scone.session.model import SecretSpec, Session
+from scone.session.model import SecretSpec
 from scone.session.secrets import (
     AsciiValue,
     BinaryValue,
@@ -17,18 +17,6 @@ from scone.session.secrets import (
     SecretValues,
     generate,
 )
-
-NOW = dt.datetime(2026, 11, 25, 12, 0, 0, tzinfo=dt.UTC)
-
-
-def session(*secrets, version="0.3"):
-    return Session(version=version, name="ns/session", secrets=secrets)
-
-
-def made(*secrets, version="0.3", previous=None):
-    return generate(
-        session(*secrets, version=version), previous=previous, now=NOW, random=os.urandom
-    )
 
 
 def test_a_generated_ascii_secret_is_printable_without_spaces_and_of_its_size():
@@ -85,9 +73,9 @@ def test_a_private_key_is_p256_by_default_and_may_be_explicit():
     ("spec", "error", "message"),
     [
         (SecretSpec("a", "ascii", value="x\0y"), UsageError, "secret a: value: .* without NUL"),
-        (SecretSpec("a", "binary", value="abc"), MalformedError, "an even number of hexa"),
-        (SecretSpec("a", "binary", value="zz"), MalformedError, "an even number of hexa"),
-        (SecretSpec("a", "binary", value="0 "), MalformedError, "an even number of hexa"),
+        (SecretSpec("a", "binary", value="abc"), MalformedError, "an even number of hex"),
+        (SecretSpec("a", "binary", value="zz"), MalformedError, "an even number of hex"),
+        (SecretSpec("a", "binary", value="0 "), MalformedError, "an even number of hex"),
         (SecretSpec("a", "ascii", size=0), LimitError, "a size of 1 to 65536, got 0"),
         (SecretSpec("a", "binary", size=65537), LimitError, "a size of 1 to 65536, got 65537"),
         (SecretSpec("k", "private-key", value="key"), MalformedError, "BEGIN PRIVATE KEY"),

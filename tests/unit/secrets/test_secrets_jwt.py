@@ -10,12 +10,13 @@ import subprocess
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from fakes.secrets import made
 from scone.crypto.der import to_pem
 from scone.crypto.keys import generate_private_key, spki_of_private_key
 from scone.errors import LimitError, NotFoundError, UsageError
-from scone.session.model import Duration, Import, Jwt, SecretSpec, Session, SessionReference
+from scone.session.model import Duration, Import, Jwt, SecretSpec, SessionReference
 from scone.session.placeholders import find
-from scone.session.secrets import AsciiValue, PrivateKeyValue, generate, mint_jwt, render
+from scone.session.secrets import AsciiValue, PrivateKeyValue, mint_jwt, render
 
 NOW = dt.datetime(2026, 11, 25, 12, 0, 0, 999_999, tzinfo=dt.UTC)
 ISSUED = 1_795_608_000
@@ -26,14 +27,6 @@ IDENTITY = "0123456789abcdef" * 4
 
 def token(payload=(), signer="signer"):
     return SecretSpec("token", "jwt", jwt=Jwt(signer, DAY, payload=tuple(payload)))
-
-
-def session(*secrets):
-    return Session(version="0.3.12", name="s", secrets=secrets)
-
-
-def made(*secrets, **more):
-    return generate(session(*secrets), previous=None, now=NOW, random=os.urandom, **more)
 
 
 @pytest.fixture(scope="module")

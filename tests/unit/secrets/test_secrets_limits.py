@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
+from fakes.secrets import NOW, made, session
 from scone.crypto.keys import generate_private_key, private_key_pem
 from scone.crypto.secret import SecretBytes
 from scone.errors import LimitError, MalformedError
@@ -19,7 +20,6 @@ from scone.session.model import (
     SecretSpec,
     Security,
     Service,
-    Session,
 )
 from scone.session.secrets import (
     AsciiValue,
@@ -33,19 +33,10 @@ from scone.session.secrets import (
 from scone.session.secrets.loading import Loaded, load_unchecked_key
 from scone.session.secrets.values import MAX_STORED
 
-NOW = dt.datetime(2026, 11, 25, 12, 0, 0, tzinfo=dt.UTC)
 KEY = SecretSpec("k", "private-key")
 RSA_KEY = SecretSpec("r", "private-key", key_type="RSA-2048")
 RSA_DER = generate_private_key("RSA-2048", os.urandom)
 RSA_PEM = private_key_pem(RSA_DER).reveal().decode()
-
-
-def session(*secrets, version="0.3", **more):
-    return Session(version=version, name="s", secrets=secrets, **more)
-
-
-def made(*secrets, **more):
-    return generate(session(*secrets, **more), previous=None, now=NOW, random=os.urandom)
 
 
 @pytest.fixture
@@ -300,4 +291,4 @@ def test_an_update_of_the_largest_session_keeps_its_values():
     stored = SecretValues.from_json(values.to_json())
     after = generate(given, previous=(given, stored), now=NOW, random=os.urandom)
     assert after == values
-    assert renew(given, stored, NOW) == values
+    assert renew(given, stored, NOW, os.urandom) == values

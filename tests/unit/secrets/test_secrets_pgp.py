@@ -1,7 +1,6 @@
 """OpenPGP keys: their shape, their formats, and that GnuPG and Sequoia use them."""
 
 import base64
-import datetime as dt
 import os
 import re
 import shutil
@@ -12,24 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fakes.secrets import NOW, made, session
 from scone.crypto.pgp import generate_pgp_key, pgp_armor, pgp_public_key
 from scone.crypto.secret import SecretBytes
 from scone.errors import LimitError, MalformedError, UsageError
-from scone.session.model import SecretSpec, Session
+from scone.session.model import SecretSpec
 from scone.session.placeholders import find
-from scone.session.secrets import PgpKeyValue, SecretValues, generate, render
+from scone.session.secrets import PgpKeyValue, SecretValues, render
 
-NOW = dt.datetime(2026, 11, 25, 12, 0, 0, tzinfo=dt.UTC)
 SPEC = SecretSpec("k", "pgp-key")
 CLOCK = NOW.strftime("%Y%m%dT%H%M%S")
-
-
-def session(*secrets, version="0.3.10"):
-    return Session(version=version, name="s", secrets=secrets)
-
-
-def made(*secrets, previous=None):
-    return generate(session(*secrets), previous=previous, now=NOW, random=os.urandom)
 
 
 def rendered(values, form):

@@ -1,12 +1,12 @@
 """Public keys, config fragments and the session CA: values, formats, stored form."""
 
-import datetime as dt
 import os
 import shutil
 import subprocess
 
 import pytest
 
+from fakes.secrets import NOW, made, session
 from scone.crypto.der import to_pem
 from scone.crypto.keys import (
     KEY_TYPES,
@@ -15,31 +15,19 @@ from scone.crypto.keys import (
     spki_of_private_key,
 )
 from scone.errors import MalformedError, UsageError
-from scone.session.model import SecretSpec, Session
+from scone.session.model import SecretSpec
 from scone.session.placeholders import find
 from scone.session.secrets import (
     CertificateValue,
     FragmentValue,
     PublicKeyValue,
     SecretValues,
-    generate,
     render,
     without_private_key,
 )
 
-NOW = dt.datetime(2026, 11, 25, 12, 0, 0, tzinfo=dt.UTC)
 KEY = SecretSpec("k", "private-key")
 DERIVED = SecretSpec("p", "public-key", private_key="k")
-
-
-def session(*secrets, version="0.3.12"):
-    return Session(version=version, name="s", secrets=secrets)
-
-
-def made(*secrets, version="0.3.12", previous=None):
-    return generate(
-        session(*secrets, version=version), previous=previous, now=NOW, random=os.urandom
-    )
 
 
 def rendered(values, text):

@@ -157,7 +157,7 @@ def test_a_text_that_only_begins_like_pem_is_text():
 def test_binary_is_written_in_hexadecimal_digits():
     assert value("00ff\n", kind="binary") == BinaryValue(SecretBytes(b"\x00\xff"))
     for text in ("0", "xyz!", "0x10"):
-        with pytest.raises(MalformedError, match="hexadecimal digits"):
+        with pytest.raises(MalformedError, match="even number of hex digits"):
             value(text, kind="binary")
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import yaml
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from fakes import evidence
 from scone.attestation.appraise import NotTrustedError, appraise_service
 from scone.attestation.sgx.tcb import TcbStatus
 from scone.session import read_session
-from scone.session.review.explain import judge, needs
+from scone.session.review.explain import needs, verdict_on
 
 BASE = """
 name: demo
@@ -67,7 +63,7 @@ def test_the_verdict_is_the_appraisals_and_the_fix_is_accepted(variants, securit
             evidence.platform(status, smt=debug), replace(OWN, debug=debug)
         )
         described = session(variants, SECURITIES[security])
-        verdict = judge(described, described.service("app"), verified)
+        verdict = verdict_on(described, described.service("app"), verified)
         assert verdict.accepted == accepts(described, verified)
         if status is TcbStatus.REVOKED:
             assert verdict.fix == ""
@@ -96,7 +92,7 @@ def test_tolerations_are_divided_into_needed_and_left_over():
         "{attestation: {tolerate: [insecure-configuration, debug-mode, outdated-tcb], "
         "ignore_advisories: '*'}}",
     )
-    verdict = judge(described, described.service("app"), verified)
+    verdict = verdict_on(described, described.service("app"), verified)
     assert verdict.accepted
     assert verdict.needed == ("tolerate: insecure-configuration", 'ignore_advisories: "*"')
     assert verdict.left_over == ("tolerate: debug-mode", "tolerate: outdated-tcb")
@@ -106,7 +102,7 @@ def test_tolerations_are_divided_into_needed_and_left_over():
 def test_each_requirement_says_what_was_expected_and_found():
     verified = evidence.verified()
     described = session("both", "{}")
-    verdict = judge(described, described.service("app"), verified)
+    verdict = verdict_on(described, described.service("app"), verified)
     found = {
         one.name: (one.passed, one.expected, one.found) for one in verdict.variants[0].requirements
     }
@@ -122,7 +118,7 @@ def test_another_platform_is_told_with_the_one_to_add():
         "  command: app\n", f'  command: app\n  platforms: ["INTEL_QE_ID:{"0" * 32}"]\n'
     )
     described = read_session(text).session
-    verdict = judge(described, described.service("app"), verified)
+    verdict = verdict_on(described, described.service("app"), verified)
     assert not verdict.accepted
     assert verified.platform_id in verdict.fix
     assert [one.name for one in verdict.platform if not one.passed] == ["platform"]
@@ -131,7 +127,7 @@ def test_another_platform_is_told_with_the_one_to_add():
 def test_mode_none_asks_for_nothing():
     described = session("own", "{attestation: {mode: none}}")
     service = described.service("app")
-    assert judge(described, service, evidence.verified()).accepted
+    assert verdict_on(described, service, evidence.verified()).accepted
     assert needs(described, service).evidence == (
         "none: whoever asks gets the configuration (mode: none)",
     )
@@ -153,3 +149,27 @@ access_policy: {read: [CREATOR], update: [CREATOR]}
     ).session
     found = [str(one) for one in needs(described, described.service("app")).secrets]
     assert found == ["token in variable TOKEN", "user in claim sub of token, variable TOKEN"]
+
+
+def test_a_fragment_of_the_same_file_is_known():
+    text = """
+name: demo
+version: "0.3.12"
+secrets:
+- {name: rules, kind: config-fragment, value: {tolerate: [debug-mode]}}
+- {name: measured, kind: config-fragment, value: [MEASURED]}
+- {name: plain, kind: ascii, value: hunter2}
+services:
+- {name: app, command: app, attestation: {mrenclave: $$SCONE::measured$$}}
+security: {attestation: $$SCONE::rules$$, service_access_token: $$SCONE::plain$$}
+""".replace("MEASURED", "ab" * 32)
+    described = read_session(text).session
+    found = needs(described, described.service("app"))
+    assert not any("not known" in line for line in found.evidence)
+    assert any("ab" * 32 in line for line in found.evidence)
+    assert "platform up to date, except: debug-mode tolerated" in found.evidence
+    far = text.replace("value: {tolerate: [debug-mode]}", "import: {session: o}")
+    described = read_session(far).session
+    assert needs(described, described.service("app")).evidence == (
+        "decided by secrets that are not known here (below)",
+    )

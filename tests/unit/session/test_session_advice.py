@@ -18,7 +18,7 @@ from fakes.session_texts import (
     quoted,
     service,
 )
-from scone.session import read_session
+from scone.session import read_session, to_yaml
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "formats" / "session.md"
 V12 = header("0.3.12")
@@ -57,6 +57,13 @@ A_CERTIFICATE = (
     "{name: k, kind: private-key}, {name: c, kind: x509, private_key: k, endpoint: server"
 )
 ASCII = "{name: x, kind: ascii"
+OPEN = "access_policy: {read: ANY}\n"
+SHARED = f"access_policy: {{read: [CREATOR, {KEY_HASH}]}}\n"
+AAD = "{name: x, kind: aad-token, tenant_id: t, client_id: c, application_secret: hunter2}"
+AAD_KEY = AAD.replace(
+    "application_secret: hunter2",
+    f"private_key: {quoted(PRIVATE_KEY)}, certificate_thumbprint: {'B0' * 20}",
+)
 
 # code -> (files with the warning and where, files without it)
 CASES = {
@@ -140,19 +147,30 @@ CASES = {
     "explicit-secret-value": (
         [(secrets(ASCII + ", value: y}"), "secrets[0].value"),
          (secrets("{name: x, kind: binary, value: ab}"), "secrets[0].value"),
-         (secrets(f"{{name: x, kind: private-key, value: {quoted(PRIVATE_KEY)}}}"), "secrets[0].value")],
-        [secrets(ASCII + "}"), secrets("{name: x, kind: config-fragment, value: y}"), secrets("{name: x, import: {session: b}}")],
+         (secrets(f"{{name: x, kind: private-key, value: {quoted(PRIVATE_KEY)}}}"), "secrets[0].value"),
+         (secrets(ASCII + ", value: y}", policy=""), "secrets[0].value"),
+         *((secrets(AAD, policy=policy), "secrets[0].application_secret") for policy in (OPEN, SHARED)),
+         (secrets(AAD_KEY, policy=OPEN), "secrets[0].private_key"),
+         (serve(FSPF, OPEN), "services[0].fspf_key"),
+         (serve(f"one_time_password_shared_secret: {OTP}", OPEN), "services[0].one_time_password_shared_secret"),
+         (header() + OPEN + f"volumes: [{{name: v, fspf_key: {M}, fspf_tag: {M[:32]}}}]\n", "volumes[0].fspf_key"),
+         (header() + OPEN + "security: {service_access_token: 0123456789abcdef}\n", "security.service_access_token"),
+         (header() + OPEN + f"security: {{attestation: {{one_time_password_shared_secret: {OTP}}}}}\n",
+          "security.attestation.one_time_password_shared_secret")],
+        [secrets(AAD), serve(FSPF), serve("environment: {A: hunter2}", OPEN),
+         header() + OPEN + "security: {service_access_token: $$SCONE::x$$}\nsecrets: [{name: x, kind: ascii}]\n",
+         secrets(ASCII + "}"), secrets("{name: x, kind: config-fragment, value: y}"), secrets("{name: x, import: {session: b}}")],
     ),
     "export-by-name": (
-        [(secrets(ASCII + ", export: {session: b}}"), "secrets[0].export"),
+        [(secrets(ASCII + ", export: {session: b}}"), "secrets[0].export[0]"),
          (secrets(ASCII + f", export: [{{session: b, session_hash: {M}}}, {{namespace: n}}]}}"), "secrets[0].export[1]"),
-         (secrets(ASCII + ", export: {session: ../b}}"), "secrets[0].export"),
-         (secrets(ASCII + ", export: {session: sb}}"), "secrets[0].export"),
-         (secrets(ASCII + f", export: {{cas_url: h, cas_key: {KEY_HASH}, session: s}}}}"), "secrets[0].export"),
-         (secrets(ASCII + ", export: {namespace: /}}"), "secrets[0].export"),
-         (secrets(ASCII + ", export: {namespace: ..}}"), "secrets[0].export"),
-         (secrets(ASCII + ", export: {namespace: ../..}}", name="a/b"), "secrets[0].export"),
-         (volume("{session: b}"), "volumes[0].export"), (volume("[{to: {session: b}}]"), "volumes[0].export[0]")],
+         (secrets(ASCII + ", export: {session: ../b}}"), "secrets[0].export[0]"),
+         (secrets(ASCII + ", export: {session: sb}}"), "secrets[0].export[0]"),
+         (secrets(ASCII + f", export: {{cas_url: h, cas_key: {KEY_HASH}, session: s}}}}"), "secrets[0].export[0]"),
+         (secrets(ASCII + ", export: {namespace: /}}"), "secrets[0].export[0]"),
+         (secrets(ASCII + ", export: {namespace: ..}}"), "secrets[0].export[0]"),
+         (secrets(ASCII + ", export: {namespace: ../..}}", name="a/b"), "secrets[0].export[0]"),
+         (volume("{session: b}"), "volumes[0].export[0]"), (volume("[{to: {session: b}}]"), "volumes[0].export[0]")],
         [secrets(ASCII + f", export: {{session: b, session_hash: {M}}}}}"),
          secrets(ASCII + ", export: {session: ./b}}"), secrets(ASCII + ", export: {session: s}}"),
          secrets(ASCII + ", export: {namespace: ..}}", name="a/b"), secrets(ASCII + ", export: {namespace: a}}", name="a/b"),
@@ -164,6 +182,20 @@ CASES = {
         [serve("command: ./python-like a"), serve("command: mysql"), serve(f"command: python3 a, {FSPF}"),
          serve("command: python3 a, image_name: i", POLICY + "volumes: [{name: v}]\nimages: [{name: i, volumes: [{name: v, path: /a}]}]\n"),
          f"{BASE}{NONE}services: [{{name: a, command: python3 a}}]\n"],
+    ),
+    "key-made-again": (
+        [(secrets("{name: k, kind: private-key}, " + made), "secrets[0]")
+         for made in (
+             "{name: c, kind: x509-ca, private_key: k, export: {session: ./b}}",
+             "{name: c, kind: x509-ca, private_key: k, export_public: true}",
+             "{name: c, kind: public-key, private_key: k, export_public: true}",
+             ("{name: c, kind: x509-ca, private_key: k}, {name: l, kind: private-key, migrate: true},"
+             " {name: d, kind: x509, private_key: l, issuer: c, export_public: true}"),
+         )],
+        [secrets("{name: k, kind: private-key, migrate: true}, {name: c, kind: x509-ca, private_key: k, export_public: true}"),
+         secrets(f"{{name: k, kind: private-key, value: {quoted(PRIVATE_KEY)}}}, {{name: c, kind: x509-ca, private_key: k, export_public: true}}"),
+         secrets("{name: k, kind: private-key}, {name: c, kind: x509-ca, private_key: k}"),
+         secrets("{name: k, import: {session: b}}, {name: c, kind: x509-ca, private_key: k, export_public: true}")],
     ),
     "no-rollback-protection": (
         [(BASE + "volumes: [{name: v}]\nimages: [{name: i, volumes: [{name: v, path: /a, update_policy: no_rollback_protection}]}]\n",
@@ -265,3 +297,34 @@ def test_warnings_have_a_place_and_repeat_no_value(code):
 def test_what_a_secret_decides_is_not_guessed():
     text = service("") + POLICY + "security: {attestation: {mode: $$SCONE::x$$}}\nsecrets: [{name: x, import: {session: o}}]\n"  # fmt: skip
     assert codes(text) == []
+
+
+def test_what_everybody_may_read_is_said_in_stronger_words():
+    for policy, words in (
+        (OPEN, "everybody who reaches the CAS"),
+        (SHARED, "everybody who may read"),
+    ):
+        text = secrets(f"{ASCII}, value: y}}, {AAD.replace('name: x', 'name: y')}", policy=policy)
+        found = [
+            w.message for w in read_session(text).warnings if w.code == "explicit-secret-value"
+        ]
+        assert len(found) == 2
+        assert all(words in message for message in found)
+
+
+def test_a_hundred_warnings_are_listed_and_that_there_are_more():
+    text = secrets(", ".join(f"{{name: x{n}, kind: ascii, value: y}}" for n in range(1000)))
+    found = read_session(text).warnings
+    assert len(found) == 101
+    assert found[-1].code == "further-warnings"
+    assert str(found[-1]) == "further warnings are not listed"
+    assert len(read_session(secrets(", ".join(f"{{name: x{n}, kind: ascii, value: y}}" for n in range(100)))).warnings) == 100  # fmt: skip
+
+
+def test_a_warning_is_the_same_for_the_file_and_for_its_normal_form():
+    for code in ("export-by-name", "explicit-secret-value", "key-made-again"):
+        for text, _ in CASES[code][0]:
+            checked = read_session(whole(text))
+            again = read_session(to_yaml(checked.session)).warnings
+            told = [(w.path, w.message) for w in checked.warnings if w.code == code]
+            assert told == [(w.path, w.message) for w in again if w.code == code]

@@ -308,3 +308,15 @@ def test_order_of_keys_style_comments_and_quotes_do_not_change_the_hash(seed):
 )  # fmt: skip
 def test_two_spellings_of_one_meaning_have_one_hash(one, other):
     assert session_hash(session(one)) == session_hash(session(other))
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n"])
+def test_an_empty_file_is_called_empty(text):
+    assert verdict(text).startswith("the file is empty, expected a mapping with version and name")
+
+
+def test_a_name_in_an_access_policy_is_repeated_unless_a_variable_brought_it():
+    text = 'version: "0.3"\nname: s\naccess_policy: {read: [%s]}\n'
+    assert "got 'BOB' at line 3" in verdict(text % "BOB")
+    assert "BOB" not in verdict(text % "$V", variables={"V": "BOB"})
+    assert "mistyped?" in verdict(text % "3s1pm8W6Be6cxvAQRbRP5YXd9YuERAr7KswN97uGtoPkRW87x2")

@@ -40,7 +40,8 @@ def test_equal_sessions_do_not_differ():
     ("change", "expected"),
     [
         (("./web", "./wob"), ["services[web].command: differs (not shown)"]),
-        ((M, N), [f'services[web].mrenclaves: expected ["{M}"], found ["{N}"]']),
+        ((M, N), [f'services[web].mrenclaves[0]: expected "{M}", found "{N}"']),
+        ((M, f"{M}, {N}"), [f'services[web].mrenclaves[1]: expected nothing, found "{N}"']),
         (("value: hunter2", "value: hunter3"), ["secrets[p].value: differs (not shown)"]),
         (
             (", value: hunter2", ""),
@@ -74,7 +75,7 @@ def test_equal_sessions_do_not_differ():
             ("access_policy", "security: {attestation: {tolerate: [debug-mode]}}\naccess_policy"),
             ['security.attestation.tolerate: expected nothing, found ["debug-mode"]'],
         ),
-        (("read: ANY", "read: NONE"), ['access_policy.read: expected ["ANY"], found ["NONE"]']),
+        (("read: ANY", "read: NONE"), ['access_policy.read[0]: expected "ANY", found "NONE"']),
         (("name: s", "name: t"), ['name: expected "s", found "t"']),
         (
             (
@@ -105,6 +106,34 @@ def test_an_absent_predecessor_or_creator_matches_any(certificates):
     assert differences(session().with_predecessor(N), session()) == [
         f'predecessor: expected "{N}", found nothing'
     ]
+
+
+def variants(*measurements):
+    listed = ", ".join(measurements)
+    text = f"services: [{{name: app, attestation: [{{mrenclave: [{listed}]}}]}}]\n"
+    return read_session(f'version: "0.3"\nname: s\n{text}').session
+
+
+def test_lists_without_names_are_compared_by_index():
+    assert differences(variants(M, M), variants(M, N)) == [
+        f'services[app].attestation[0].mrenclave[1]: expected "{M}", found "{N}"'
+    ]
+
+
+def test_of_long_values_the_part_that_differs_is_shown():
+    def placed(last):
+        return read_session(f'version: "0.3"\nname: s\nimages: [{{name: i, volumes: [{{name: v, path: /{"a" * 200}{last}{"z" * 200}}}]}}]\nvolumes: [{{name: v}}]\n').session  # fmt: skip
+
+    (line,) = differences(placed("x"), placed("y"))
+    one, other = line.partition(": expected ")[2].split(", found ")
+    assert one == f"...{'a' * 20}x{'z' * 59}..."
+    assert other == one.replace("x", "y")
+
+
+def test_no_secrets_is_another_thing_than_all():
+    base = 'version: "0.3"\nname: s\nimages: [{name: i%s}]\n'
+    one, other = (read_session(base % t).session for t in (", provide_secrets: []", ""))
+    assert differences(one, other) == ["images[i].provide_secrets: expected [], found nothing"]
 
 
 FACTORS = f"""version: "0.3"

@@ -130,3 +130,10 @@ def test_problems_of_any_file_do_not_show_a_secret(around, key, value):
         found = error.problems
     assert found or key in {"command", "fspf_key"}
     assert all(SECRET not in excerpt(problem) for problem in found)
+
+
+def test_a_line_that_has_nothing_to_show_gives_no_excerpt():
+    for text in ('a: b\n  c: "x', "", 'version: "0.3"\nname: s\nsecrets: [\n{hunter2: x]\n'):
+        with pytest.raises(DocumentError) as caught:
+            read_session(text)
+        assert excerpts(text)(caught.value.problems[0]) == ""

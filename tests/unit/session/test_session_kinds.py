@@ -22,6 +22,13 @@ from fakes.session_texts import (
 from scone.session import canonical_json
 from scone.session.model import AadToken, AkvImport, Duration, Jwt
 
+X25519 = "MC4CAQAwBQYDK2VuBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+
+
+def pem(body):
+    return quoted(f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n")
+
+
 # What other secrets may be named in the examples below.
 NAMED = (
     "{name: key, kind: private-key, key_type: P-384}, {name: ca, kind: x509-ca, private_key: key},"
@@ -122,6 +129,10 @@ def test_a_certificate_may_be_given(certificates):
         ("private-key", {"key_type": "RSA-4096"}, "key_type: expected one of P-256, P-384"),
         ("private-key", {"migrate": "yes"}, "migrate: expected true or false"),
         ("private-key", {"value": "x"}, "value: expected PEM with -----BEGIN PRIVATE KEY-----"),
+        ("private-key", {"value": pem("AAAA")}, "value: expected a PKCS#8 private key (RSA, ell"),
+        ("private-key", {"value": pem(X25519)}, "value: expected a PKCS#8 private key (RSA, ell"),
+        ("pgp-key", {"size": "3"}, "a secret of kind pgp-key has no size at line 3 column"),
+        ("pgp-key", {"key_type": "P-256"}, "(it has no parameters)"),
         (
             "private-key",
             {"value": quoted(PRIVATE_KEY), "key_type": "P-384"},

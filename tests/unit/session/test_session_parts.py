@@ -6,7 +6,7 @@ from scone.errors import MalformedError
 from scone.session.command import arguments, split
 from scone.session.model import Service
 from scone.session.names import canonical_name, parent_name, parse_name, service_reference
-from scone.session.placeholders import Placeholder, expand, find
+from scone.session.placeholders import Placeholder, find
 from scone.session.reading.durations import parse_duration
 
 
@@ -123,14 +123,6 @@ def test_a_dot_may_be_part_of_the_name_or_a_legacy_format():
     assert Placeholder("a.b").secret_candidates == (("a.b", ""),)
     assert Placeholder("a.key", "hex").secret_candidates == (("a.key", "hex"),)
     assert Placeholder(".crt").secret_candidates == ((".crt", ""),)
-
-
-def test_expansion_never_looks_at_a_value_again():
-    values = {"a": b"$$SCONE::b$$", "b": b"\xff\0"}
-    assert (
-        expand("ä$$SCONE::a$$$$SCONE::b$$", lambda p: values[p.name])
-        == "ä$$SCONE::b$$".encode() + b"\xff\0"
-    )
 
 
 @pytest.mark.parametrize(

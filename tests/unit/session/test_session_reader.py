@@ -57,7 +57,10 @@ def test_template_errors_are_told_as_scone_tells_them():
     error = problems('# x\n\nname: $SESSION\nversion: "0.3"\n', source="session.yaml", variables={})
     assert error.messages == (
         "Parsing session from session template file 'session.yaml' failed",
-        "name: Value for variable $SESSION is missing at line 3 column 7",
+        (
+            "name: Value for variable $SESSION is missing at line 3 column 7 "
+            "(give it with -e NAME=VALUE or --use-env)"
+        ),
     )
 
 

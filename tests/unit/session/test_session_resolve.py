@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from fakes.session_texts import verdict
 from scone.crypto.secret import SecretBytes
 from scone.session import read_session
 from scone.session.model import AccessPolicy, Rule, Security, SessionSigner, Variant
@@ -198,3 +199,103 @@ def test_a_key_that_a_secret_brings_is_not_told():
             rules=True,
         )
     assert "passw0rd" not in str(error.value) + error.value.hint
+
+
+LOCAL = """version: "0.3.12"
+name: s
+secrets:
+- name: f
+  kind: config-fragment
+  value:
+    FRAGMENT
+- {name: w, kind: ascii, value: hunter2}
+- {name: far, import: {session: o}}
+services:
+- {name: a, attestation: ATTESTATION, platforms: PLATFORMS}
+access_policy: ACCESS
+security: SECURITY
+"""
+
+
+def local(fragment_text, **parts):
+    default = {
+        "ATTESTATION": f"{{mrenclave: {A}}}",
+        "PLATFORMS": "~",
+        "ACCESS": "~",
+        "SECURITY": "~",
+    }
+    text = LOCAL.replace("FRAGMENT", fragment_text)
+    for word, value in (default | parts).items():
+        text = text.replace(word, value)
+    return verdict(text)
+
+
+@pytest.mark.parametrize(
+    ("fragment_text", "part", "where"),
+    [
+        (
+            "{mrencalve: x, mrenclave: [aa]}",
+            {"ATTESTATION": "[$$SCONE::f$$]"},
+            (
+                "services[0].attestation[0].mrencalve: unknown key (in the fragment f) at line 7 column 6"
+                " (did you mean 'mrenclave'?)"
+            ),
+        ),
+        (
+            f"[{A}, bb]",
+            {"ATTESTATION": f"[{{mrenclave: [{B}, $$SCONE::f$$]}}]"},
+            (
+                "services[0].attestation[0].mrenclave[2]: expected a measurement of 64 hex digits, got 'bb'"
+                " (in the fragment f) at line 7"
+            ),
+        ),
+        ("x", {"PLATFORMS": "[$$SCONE::f$$]"}, "services[0].platforms[0]: expected INTEL_QE_ID"),
+        (
+            "{mode: nnoe}",
+            {"SECURITY": "{attestation: $$SCONE::f$$}"},
+            "got 'nnoe' (in the fragment f)",
+        ),
+        (
+            "[BOB]",
+            {"ACCESS": "{read: $$SCONE::f$$}"},
+            "access_policy.read[0]: expected CREATOR, ANY",
+        ),
+        ("{raed: ANY}", {"ACCESS": "$$SCONE::f$$"}, "(did you mean 'read'?)"),
+        (
+            "x",
+            {"ATTESTATION": "{mrenclave: $$SCONE::w$$}"},
+            (
+                "services[0].attestation.mrenclave: expected a measurement of 64 hex digits"
+                " (in the value of $$SCONE::w$$) at line 11"
+            ),
+        ),
+    ],
+)
+def test_a_local_fragment_is_read_where_it_is_used(fragment_text, part, where):
+    said = local(fragment_text, **part)
+    assert where in said
+    assert "hunter2" not in said
+
+
+def test_a_local_fragment_that_fits_or_that_needs_more_is_accepted():
+    for fragment_text, part in (
+        (f"{{mrenclave: [{A}], signer: ~}}", {"ATTESTATION": "[$$SCONE::f$$]"}),
+        ("[CREATOR, signer: ~]".replace(", signer: ~", ""), {"ACCESS": "{update: $$SCONE::f$$}"}),
+        ("{mrencalve: x}", {"ATTESTATION": "[$$SCONE::f$$, $$SCONE::far$$]"}),
+        ("{mrencalve: x}", {}),
+    ):
+        assert local(fragment_text, **part) == ""
+
+
+def test_an_error_has_its_hint_once():
+    found = session("services:\n- {name: a, attestation: {mrenclave: $$SCONE::x$$}}\n")
+    imported = session("security: $$SCONE::x$$\n")
+    for attempt in (
+        lambda: resolved_variants(found, found.service("a"), {"x": fragment({"a": "b"})}),
+        lambda: resolved_security(imported, {"x": fragment({"mdoe": "none"})}),
+    ):
+        with pytest.raises(UnresolvedError) as caught:
+            attempt()
+        if caught.value.hint:
+            assert caught.value.hint not in str(caught.value)
+    assert caught.value.hint

@@ -257,3 +257,11 @@ def test_the_accepted_files_use_every_key_kind_and_version():
     assert set(fields.SECRET_KINDS) <= {value for key, value in pairs if key == "kind"}
     versions = {value for key, value in pairs if key == "version"}
     assert {"0.2", "0.3", *(f"0.3.{patch}" for patch in range(13))} <= versions
+
+
+def test_an_access_list_has_as_many_entries_as_the_reader_takes():
+    for key in ("read", "update"):
+        data = {"version": "0.3", "name": "s", "access_policy": {key: ["CREATOR"] * 256}}
+        assert VALIDATOR.is_valid(data)
+        data["access_policy"][key].append("CREATOR")
+        assert not VALIDATOR.is_valid(data)

@@ -76,11 +76,59 @@ def test_without_variables_nothing_is_replaced():
 def test_every_missing_variable_is_named_with_its_place():
     with pytest.raises(DocumentError) as caught:
         read_session(TEXT % '"$V ${W} $V"', variables={"X": "x"})
-    assert [str(problem) for problem in caught.value.problems] == [
+    hint = "(give it with -e NAME=VALUE or --use-env)"
+    assert [str(problem).removesuffix(f" {hint}") for problem in caught.value.problems] == [
         "services[0].environment.A: Value for variable $V is missing at line 8 column 8",
         "services[0].environment.A: Value for variable $W is missing at line 8 column 8",
         "services[0].environment.A: Value for variable $V is missing at line 8 column 8",
     ]
+
+
+OPEN = f"""version: "0.3"
+name: s
+secrets:
+- {{name: $S, kind: ascii}}
+- {{name: t, kind: aad-token, tenant_id: x, client_id: y, application_secret: $T}}
+- {{name: v, import_akv: {{vault: a.b}}}}
+- {{name: p, kind: private-key, value: $K}}
+- {{name: x, kind: binary, value: $B}}
+images:
+- {{name: $I, volumes: [{{name: $V, path: /a}}]}}
+services:
+- {{name: a, attestation: [{{mrenclave: [$M, {M}]}}], image_name: here, command: a $$SCONE::p$$ $$SCONE::q$$}}
+- {{name: b, environment: {{A: $E}}, one_time_password_shared_secret: $$SCONE::x:base32nopad$$}}
+volumes: [{{name: v, fspf_key: $$SCONE::x$$, fspf_tag: $F}}]
+access_policy: {{update: [{{require-at-least-2: [$U, $W]}}]}}
+security: {{attestation: {{mode: $A, url: "https://a.b/"}}}}
+"""
+NAMES = "STKBIVMEFUWA"
+
+
+def test_nothing_else_is_said_about_what_a_missing_variable_stands_in():
+    with pytest.raises(DocumentError) as caught:
+        read_session(OPEN, variables={})
+    expected = {f"Value for variable ${name} is missing" for name in NAMES}
+    assert {problem.message for problem in caught.value.problems} == expected
+
+
+def test_a_missing_variable_hides_no_other_problem():
+    changes = {
+        "name: a, ": "nmae: a, ",
+        "kind: private-key, value: $K": "kind: private-key, size: 3, value: $K",
+        "image_name: here": "image_name: [here]",
+        "$I": "other",
+        "name: $S,": "name: named,",
+    }
+    text = OPEN
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    with pytest.raises(DocumentError) as caught:
+        read_session(text, variables={})
+    others = [p.path for p in caught.value.problems if "is missing" not in p.message]
+    assert others == ["secrets[3].size", "services[0].nmae", "services[0].image_name"]
+    with pytest.raises(DocumentError, match=r"services\[0\].command: expected a secret named q"):
+        read_session(OPEN.replace("$S,", "named,"), variables={})
 
 
 @pytest.mark.parametrize(

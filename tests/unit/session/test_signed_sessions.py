@@ -17,7 +17,7 @@ from scone.crypto.keyhash import key_hash
 from scone.crypto.keys import generate_private_key, load_private_key, spki_of_private_key
 from scone.crypto.sealing import new_x25519_key, x25519_public_key
 from scone.errors import LimitError, MalformedError, UsageError, VerificationError
-from scone.session.encrypted import decrypt_session, encrypt_session
+from scone.session.encrypted import decrypt_session, encrypted_document
 from scone.session.model import AccessPolicy, Session
 from scone.session.signed import (
     LABEL,
@@ -185,7 +185,7 @@ def test_the_text_is_not_shown():
 def test_a_session_is_encrypted_for_one_key():
     private, other = (new_x25519_key(os.urandom) for _ in range(2))
     text = signed(KEY).to_json()
-    encrypted = encrypt_session(text, x25519_public_key(private))
+    encrypted = encrypted_document(text, x25519_public_key(private))
     assert "its text" not in encrypted
     assert list(json.loads(encrypted)) == ["encrypted_session", "encryption_key"]
     assert decrypt_session(encrypted, private) == text
@@ -195,11 +195,11 @@ def test_a_session_is_encrypted_for_one_key():
 
 def test_the_largest_signed_session_is_encrypted_and_decrypted():
     private = new_x25519_key(os.urandom)
-    encrypted = encrypt_session("x" * MAX_BYTES, x25519_public_key(private))
+    encrypted = encrypted_document("x" * MAX_BYTES, x25519_public_key(private))
     assert len(encrypted) < 2 * 1024 * 1024  # what a server reads of a body
     assert len(decrypt_session(encrypted, private)) == MAX_BYTES
     with pytest.raises(MalformedError, match="at most"):
-        encrypt_session("x" * (MAX_BYTES + 1), x25519_public_key(private))
+        encrypted_document("x" * (MAX_BYTES + 1), x25519_public_key(private))
     with pytest.raises(MalformedError, match="at most"):
         decrypt_session(encrypted + " " * MAX_BYTES, private)
 
@@ -207,7 +207,7 @@ def test_the_largest_signed_session_is_encrypted_and_decrypted():
 def test_a_key_that_no_key_pair_has_is_refused():
     for public_key in (b"", bytes(31), bytes(32)):
         with pytest.raises(MalformedError, match="X25519 public key"):
-            encrypt_session("{}", public_key)
+            encrypted_document("{}", public_key)
 
 
 @given(

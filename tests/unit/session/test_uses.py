@@ -24,6 +24,7 @@ from scone.session.uses import (
     names_for_access,
     names_for_appraisal,
     names_for_generation,
+    names_for_secret,
     names_for_service,
     names_for_volume,
 )
@@ -143,3 +144,9 @@ def test_generation_needs_foreign_keys_and_issuers_only():
 def test_a_volume_needs_its_key():
     assert names_for_volume(session(), Volume("v", "$$SCONE::vault$$")) == {"vault", "aad", "dk"}
     assert names_for_volume(session(), Volume("v")) == set()
+
+
+def test_a_token_needs_its_signer_and_the_secrets_whose_names_stand_in_its_claims():
+    spec = token("jwt", "signer", exact="$$SCONE::server.crt$$", older="$$SCONE::other.crt$$")
+    made = session(secrets=(*(one for one in SECRETS if one.name != "jwt"), spec))
+    assert names_for_secret(made, spec) == {"jwt", "signer", "server.crt", "other"}

@@ -40,7 +40,7 @@ PLACES = {
     "service": "name: s\nsecrets: [{name: b, kind: binary, size: 32}, {name: t, kind: ascii}]\nimages: [{name: i}]\n"
     "services:\n- {name: a, mrenclaves: <HEX64>, %}",
     "bare": "name: s\nservices:\n- {name: a, %}",
-    "variant": "name: s\nsecrets: [{name: f, kind: config-fragment, value: [x]}]\n"
+    "variant": "name: s\nsecrets: [{name: f, kind: config-fragment, import: {session: o}}]\n"
     "services:\n- {name: a, attestation: %}",
     "variant-plain": "name: s\nservices:\n- {name: a, attestation: %}",
     "secret": "name: s\nsecrets:\n- {name: key, kind: private-key, key_type: P-384}\n"
@@ -52,7 +52,7 @@ PLACES = {
     "image": "name: s\nsecrets: [{name: b, kind: binary}]\nvolumes: [{name: v}]\nimages:\n- {name: i, %}",
     "access": "name: s\nsecrets: [{name: k, kind: ascii}]\naccess_policy: {%}",
     "access-plain": "name: s\naccess_policy: {%}",
-    "security": "name: s\nsecrets: [{name: t, kind: ascii}, {name: f, kind: config-fragment, value: {a: b}}]\nsecurity: {%}",
+    "security": "name: s\nsecrets: [{name: t, kind: ascii}, {name: f, kind: config-fragment, import: {session: o}}]\nsecurity: {%}",
     "security-plain": "name: s\nsecurity: {%}",
     "attestation": "name: s\nsecurity: {attestation: {%}}",
     "store": "name: s\nsecrets:\n- {name: aad, kind: aad-token, tenant_id: a, client_id: c, application_secret: p}\n"
@@ -94,6 +94,7 @@ creator-signer | top | 0.3 | creator: {signer: <PUBLIC>}
 creator-old-signer | top | 0.3 | creator: {signer: <OLDSIGNER>}
 service-0-2 | service | 0.2 | command: "it's one"
 service-command-line | service | 0.3 | command: "a 'b c' @@1 @@2"
+service-command-host-in-quotes | service | 0.3 | command: "a 'b @@0 c' x@@0"
 service-command-list | service | 0.3 | command: [a, 1, true, "@@1", ""]
 service-command-number | service | 0.3 | command: 7
 service-command-secret | service | 0.3 | command: "a $$SCONE::t$$ $$SCONE::b:hex$$"
@@ -240,7 +241,7 @@ security-empty | top | 0.3 | security: {}
 security-token | security-plain | 0.3.9 | service_access_token: some long token
 security-token-number | security | 0.3 | service_access_token: 12345678
 security-token-secret | security | 0.3.10 | service_access_token: $$SCONE::t$$
-security-whole-secret | top | 0.3.10 | {secrets: [{name: p, kind: config-fragment, value: {a: b}}], security: $$SCONE::p$$}
+security-whole-secret | top | 0.3.10 | {secrets: [{name: p, kind: config-fragment, value: {singleton_enclaves: true}}], security: $$SCONE::p$$}
 security-attestation-secret | security | 0.3.10 | attestation: $$SCONE::f$$
 security-mode-secret | security | 0.3.10 | attestation: {mode: $$SCONE::t$$, url: "https://a.attest.azure.net"}
 security-parts-secret | security | 0.3.11 | attestation: {tolerate: $$SCONE::f$$, must_be_sgx_local: $$SCONE::t$$, ignore_advisories: [$$SCONE::t$$], min_rsa_signing_key_size: $$SCONE::t$$, certificates: $$SCONE::t$$}, singleton_enclaves: $$SCONE::t$$
@@ -311,6 +312,8 @@ service-command-empty-list | service | 0.3 | command: []
 service-command-empty-word | service | 0.3 | command: ["", a]
 service-command-mapping | service | 0.3 | command: {a: b}
 service-command-host | service | 0.3 | command: "@@1 a"
+service-command-host-zero | service | 0.3 | command: "a @@0"
+service-command-host-zeros | service | 0.3 | command: [a, "@@01"]
 service-command-host-list | service | 0.3 | command: ["@@1", a]
 service-command-null-word | service | 0.3 | command: [a, ~]
 service-command-unclosed-quote | service | 0.3 | command: "a 'b"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from scone.attestation.appraise.accepted import (
     CATEGORIES,
     CONFIGURATION,
@@ -15,7 +13,6 @@ from scone.attestation.appraise.accepted import (
     AcceptedEvidence,
     Clause,
     NotTrustedError,
-    pinned_platform,
     tcb_options,
 )
 from scone.attestation.sgx.tcb import TcbStatus
@@ -23,15 +20,7 @@ from scone.attestation.verify import VerifiedEvidence
 from scone.release import MIN_ISVSVN
 
 
-def appraise_peer(
-    newcomer: VerifiedEvidence,
-    own: VerifiedEvidence,
-    *,
-    accept_outdated: bool = False,
-    accept_configuration: bool = False,
-    accept_sw_hardening: bool = False,
-    platforms: Sequence[str] = (),
-) -> AcceptedEvidence:
+def appraise_peer(newcomer: VerifiedEvidence, own: VerifiedEvidence) -> AcceptedEvidence:
     """The evidence of a CAS that may receive our database key.
 
     It must have the same root, TEE kind, signer and product, at least our security version, be
@@ -73,14 +62,8 @@ def appraise_peer(
     )
     has = CATEGORIES.get(own.tcb_status, frozenset())
     clauses += tcb_options(
-        newcomer,
-        {
-            OUTDATED: accept_outdated or OUTDATED in has,
-            CONFIGURATION: accept_configuration or CONFIGURATION in has,
-            HARDENING: accept_sw_hardening or HARDENING in has,
-        },
+        newcomer, {one: one in has for one in (OUTDATED, CONFIGURATION, HARDENING)}
     )
-    clauses += pinned_platform(newcomer, platforms)
     if clauses:
         raise NotTrustedError([NOT_TRUSTWORTHY, *map(str, clauses)], clauses)
     return AcceptedEvidence(newcomer, proof=PROOF)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 from scone.documents import Node, read_json
 from scone.errors import MalformedError
-from scone.strict_json import decode, parse_hex, read_object, read_spans
+from scone.strict_json import decode, parse_base64, parse_hex, read_object, read_spans
 
 _PLACE = "request body"
 
@@ -76,12 +73,13 @@ class Body:
         return None if text is None else parse_hex(text, f"{_PLACE}.{name}", length)
 
     def base64(self, name: str) -> bytes:
-        """Bytes in standard base64.
+        """Bytes in canonical base64.
 
         Raises:
             MalformedError: absent or something else.
         """
-        return _base64(name, self.text(name))
+        text = self.text(name)
+        return parse_base64(text, f"{_PLACE}.{name}", len(text))
 
     def optional_base64(self, name: str) -> bytes | None:
         """The same, or None where it is absent or null.
@@ -90,7 +88,7 @@ class Body:
             MalformedError: something else.
         """
         text = self.optional_text(name)
-        return None if text is None else _base64(name, text)
+        return None if text is None else parse_base64(text, f"{_PLACE}.{name}", len(text))
 
     def raw(self, name: str) -> bytes:
         """A mandatory member as its bytes as received.
@@ -134,10 +132,3 @@ class Body:
         """
         if self._left:
             raise MalformedError(_PLACE, "no other members", f"{min(self._left)[:64]!r}")
-
-
-def _base64(name: str, text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error):
-        raise MalformedError(f"{_PLACE}.{name}", "base64") from None

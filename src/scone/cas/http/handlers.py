@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import json
 import re
@@ -44,6 +43,7 @@ from scone.owner_config import owner_config_from_node
 from scone.session.access import ClientCertificate, Requester
 from scone.session.names import canonical_name
 from scone.session.sharing import MAX_STEPS, parse_values_path
+from scone.strict_json import to_base64
 from scone.transport.http import Exporter, Request, Response
 
 _NONCE = re.compile(r"[0-9a-fA-F]{32}")
@@ -252,7 +252,7 @@ async def registration(call: Call) -> Response:
     if role != "backup":
         raise MalformedError("request body.role", "backup", repr(role))
     made = await make_registration(call.cas, nonce)
-    return _json(200, {"public_key": made.public_key.hex(), "quote": _base64(made.quote)})
+    return _json(200, {"public_key": made.public_key.hex(), "quote": to_base64(made.quote)})
 
 
 async def service(call: Call) -> Response:
@@ -353,10 +353,6 @@ def _backup(found: backups.Backup) -> dict[str, object]:
 
 def _seconds() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _base64(value: bytes) -> str:
-    return base64.b64encode(value).decode()
 
 
 def _json(status: int, value: dict[str, object]) -> Response:

@@ -14,10 +14,11 @@ from typing import Final
 
 from scone.cas import namespaces
 from scone.cas.authorisation import authorise
-from scone.cas.foreign import Resolution, foreign_values, stored_values, unresolved_imports
-from scone.cas.sessions import Records, StoredVersion
+from scone.cas.exports import unresolved_imports
+from scone.cas.sessions import StoredVersion
 from scone.cas.state import Cas
-from scone.cas.store.base import Transaction
+from scone.cas.store.base import Records, Transaction
+from scone.cas.values import Resolution, foreign_values, stored_values
 from scone.crypto.der import to_pem
 from scone.errors import ConflictError, ForbiddenError, NotFoundError, UsageError
 from scone.session import Session, read_session, references_creator
@@ -34,6 +35,12 @@ _ATTEMPTS: Final = 5
 """Updates that may come between judging by a session and writing."""
 
 Warnings = tuple[tuple[str, ...], ...]
+
+_SEALED: Final = (
+    "this is the first session of this CAS, and nobody had claimed the root namespace / by an update: "
+    "who creates sessions outside a namespace stays for ever as the CAS was provisioned "
+    "(sessions.root_create)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,7 @@ async def create_session(
 
 
 async def create_signed_session(cas: Cas, text: str) -> Created:
-    """Create or update by signatures; the same document sent again gets the same answer.
+    """Create or update by signatures; the same document sent again gets the same hash.
 
     Raises:
         MalformedError: not a signed session.
@@ -192,11 +199,16 @@ async def _attempt(
     )
     secrets = await Resolution(cas, phase).store(version, values)
 
+    seals = False
+
     def commit(records: Transaction) -> bool:
+        nonlocal seals
         now = _place(cas, records, session, requester)
         if now.judge.hash != place.judge.hash:
             return False
         _check_place(records, session, requester, now)
+        is_new = now.judge.session.name == ROOT and now.before is None
+        seals = is_new and not is_sealed(records, now.judge) and not _is_claimed(now.judge)
         cas.sessions.write(records, version, upload.document, secrets, phase.quota)
         phase.audit.append(
             "session_created" if before is None else "session_updated",
@@ -210,6 +222,8 @@ async def _attempt(
     if not await asyncio.wrap_future(phase.store.transact(commit)):
         return None
     warnings = upload.warnings
+    if seals:
+        warnings += (("name", _SEALED),)
     imports = [part.imported for part in session.secrets]
     if any((*imports, *(part.imported for part in session.volumes))):
         warnings += await asyncio.to_thread(unresolved_imports, cas, phase, version)
@@ -223,7 +237,14 @@ def _place(cas: Cas, records: Records, session: Session, requester: Requester) -
     if active is not None:
         if session.predecessor is None:
             message = "Session already exists, please specify predecessor hash"
-            raise ConflictError(message) if isinstance(requester, Signers) else UsageError(message)
+            if isinstance(requester, Signers):
+                hint = "write the hash of the active version as predecessor into the file, and sign it again"
+                raise ConflictError(message, hint=hint)
+            raise UsageError(
+                message,
+                hint="scone session update FILE or scone session apply FILE replaces it; "
+                "scone session diff FILE shows what that changes",
+            )
         refusal = f"You have insufficient rights to update session {name}"
         return _Place(active, active, "update", refusal)
     if session.predecessor is not None:
@@ -256,7 +277,8 @@ def _check_place(
         if session.predecessor != before.hash:
             raise ConflictError(
                 f"the predecessor {session.predecessor} is not the active version",
-                hint=f"the active version is {before.hash}",
+                hint="look at what the update changes: scone session diff FILE; then write "
+                f"predecessor: {before.hash} into the file, or remove the line predecessor from it",
             )
         if session.name == ROOT and is_sealed(records, before):
             raise ForbiddenError(
@@ -269,7 +291,11 @@ def _check_place(
 
 def is_sealed(records: Records, root: StoredVersion) -> bool:
     """Whether the root session can no longer change: never updated, and no longer alone."""
-    return root.session.predecessor is None and namespaces.has_sessions(records, ROOT)
+    return not _is_claimed(root) and namespaces.has_sessions(records, ROOT)
+
+
+def _is_claimed(root: StoredVersion) -> bool:
+    return root.session.predecessor is not None
 
 
 def _check_creator(

@@ -21,9 +21,9 @@ from scone.attestation.report_data import SERVICE_EXPORTER_LABEL, service_report
 from scone.attestation.verify import verify
 from scone.cas.azure import attest_with_maa
 from scone.cas.factors import check_token, prove_token, use_password, use_start
-from scone.cas.foreign import Resolution
 from scone.cas.sessions import StoredVersion
 from scone.cas.state import Cas, Provisioned
+from scone.cas.values import Resolution
 from scone.cas.volumes import volumes_of
 from scone.errors import (
     AppraisalError,
@@ -169,7 +169,9 @@ async def _find(cas: Cas, phase: Provisioned, config_id: str) -> _Asked:
         reference = service_reference(config_id)
         version = await cas.sessions.fetch_active(phase.store, reference.session)
         if version is None:
-            raise NotFoundError(f"session {reference.session} has no service {reference.service}")
+            raise NotFoundError(
+                f"there is no session {reference.session} with a service {reference.service}"
+            )
         return _Asked(reference, version, version.session.service(reference.service))
     except SconeError as error:
         raise error.within(_NOT_FOUND) from None

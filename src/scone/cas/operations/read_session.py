@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from scone.cas.authorisation import authorise
-from scone.cas.foreign import stored_values
 from scone.cas.sessions import StoredVersion, Upload
 from scone.cas.state import Cas, Provisioned
+from scone.cas.values import stored_values
 from scone.errors import ForbiddenError, NotFoundError
 from scone.session import to_yaml
 from scone.session.access import Requester, identity_of

@@ -6,9 +6,9 @@ import asyncio
 import datetime as dt
 from typing import TypeAlias
 
-from scone.cas.foreign import Resolution
 from scone.cas.sessions import StoredVersion
 from scone.cas.state import Cas
+from scone.cas.values import Resolution
 from scone.crypto.certificates import load_certificate
 from scone.errors import IntegrityError, NotFoundError, SconeError, StateError
 from scone.session.model import SecretSpec

@@ -12,9 +12,10 @@ from typing import Final
 from scone.attestation.appraise import CasPolicy
 from scone.attestation.appraise.accepted import CATEGORIES, CONFIGURATION, HARDENING, OUTDATED
 from scone.attestation.cas_evidence import AcceptedCas, CasDocument, accept_cas
-from scone.cas.foreign import Resolution, find_export
+from scone.cas.exports import find_export
 from scone.cas.state import Cas, Provisioned
 from scone.cas.store.base import Transaction
+from scone.cas.values import Resolution
 from scone.crypto.der import spki_of_certificate
 from scone.crypto.keyhash import key_hash
 from scone.errors import AppraisalError, SconeError, VerificationError

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from scone.cli import output
+from scone.cli.context import config_file, select
 from scone.cli.lazy import Entry, LazyGroup
 from scone.cli.options import SETTINGS, json_option
 from scone.cli.parameters import CasName
-from scone.cli.session_context import config_file, select
 
 _HERE = "scone.cli.commands"
 _LATER = ("register-upgrade", "start-upgrade", "verify-audit-log", "attest-audit-log")

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from scone.cli import output
+from scone.cli.context import config_file, tell_dangers
 from scone.cli.files import read_small
 from scone.cli.options import SETTINGS, evidence_options, json_option, retries_option
 from scone.cli.parameters import FileName
 from scone.cli.policy import EvidenceOptions
-from scone.cli.session_context import config_file, tell_dangers
 from scone.cli.state import Config, ConfigFile
 from scone.cli.state_document import Document, remember_in
 from scone.client.known import KnownCas

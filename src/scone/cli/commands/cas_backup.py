@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scone.cli import output
+from scone.cli.context import config_file, open_client, select, tell_dangers
 from scone.cli.options import SETTINGS, json_option, network_options, peer_options
-from scone.cli.session_context import config_file, open_client, select, tell_dangers
 from scone.errors import MalformedError, SconeError, UsageError
 
 if TYPE_CHECKING:

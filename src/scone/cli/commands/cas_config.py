@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from scone.cli import output
+from scone.cli.context import open_client
 from scone.cli.options import SETTINGS, json_option, network_options
 from scone.cli.parameters import FileName
-from scone.cli.session_context import open_client
 from scone.errors import SconeError
 
 

@@ -97,8 +97,8 @@ def provision(**_options: Any) -> None:
 def with_attestation(ctx: click.Context, /, **given: Any) -> None:
     """Attest the CAS during provisioning; MRENCLAVE is the same as --mrenclave."""
     from scone.cli.commands.cas_attest import facts, remember, tell, trustworthy
+    from scone.cli.context import config_file
     from scone.cli.policy import EvidenceOptions
-    from scone.cli.session_context import config_file
     from scone.client.provisioning import provision_cas
     from scone.client.trust import AttestedCas, Clock
     from scone.errors import SconeError
@@ -138,6 +138,7 @@ def with_attestation(ctx: click.Context, /, **given: Any) -> None:
             remember(state, attested, stated_cas_key=claimed.cas_key_hash)
     except SconeError as error:
         raise error.within(_OUTER) from error
+    output.changed(f"the CAS WAS provisioned, its key hash is {claimed.cas_key_hash}")
     if claimed.recovered:
         output.message("This request had provisioned the CAS before: nothing was sent again.")
     if attested is not None:
@@ -187,6 +188,7 @@ def without_attestation(ctx: click.Context) -> None:
         )
     except SconeError as error:
         raise error.within(_OUTER) from error
+    output.changed(f"the CAS WAS provisioned, its key hash is {claimed.cas_key_hash}")
     if group["as_json"]:
         output.facts(
             {
@@ -237,8 +239,8 @@ def _says_nothing(line: str) -> bool:
 
 
 def _claim(group: dict[str, Any]) -> Any:
+    from scone.cli.context import config_file, user_identity
     from scone.cli.secret_values import SecretReader
-    from scone.cli.session_context import config_file, user_identity
     from scone.client.provisioning import Claim
     from scone.client.trust import canonical_url
     from scone.crypto.identity import parse_identity

@@ -7,9 +7,9 @@ import hashlib
 import click
 
 from scone.cli import output
+from scone.cli.context import config_file, signing_key_pem
 from scone.cli.lazy import Entry, LazyGroup
 from scone.cli.options import SETTINGS, json_option
-from scone.cli.session_context import config_file, signing_key_pem
 
 _HERE = "scone.cli.commands.self_"
 _ENTRIES = {

@@ -13,11 +13,14 @@ from scone.cli import output
 from scone.cli.lazy import Entry, LazyGroup
 from scone.cli.options import (
     SETTINGS,
+    hash_option,
     identity_option,
     json_option,
     network_options,
     template_options,
+    variable_options,
 )
+from scone.cli.parameters import FileName, SessionName
 from scone.errors import (
     MalformedError,
     SconeError,
@@ -62,16 +65,19 @@ _MAX_DIFFERENCES = 50
 
 
 @click.group("session", cls=LazyGroup, entries=_ENTRIES, context_settings=SETTINGS)
-def session() -> None:
+@click.pass_context
+def session(ctx: click.Context) -> None:
     """Check, upload, read and verify sessions."""
+    ctx.meta[output.PRIVATE] = True  # what -o writes may hold secrets
 
 
 @click.command("check", context_settings=SETTINGS)
-@template_options
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FileName())
+@variable_options
 @json_option
 def check(
     *,
-    file: str,
+    files: tuple[str, ...],
     variables: tuple[str, ...],
     fail_on_warning: bool,
     name: str | None,
@@ -81,29 +87,47 @@ def check(
     """Check the session in FILE; on success it is printed.
 
     All problems are told, each with its line; of values that may be secret, only the key. With --json
-    they are on standard output, too. The signatures of a signed session are verified.
+    they are on standard output, too. The signatures of a signed session are verified. Of several FILEs
+    all are checked; the sessions are printed with --- between them, with --json as one object each.
     """
-    from scone.cli.session_files import load_session, refuse_warnings
-    from scone.documents import DocumentError
+    from scone.cli.session_files import facts_of, load_session
     from scone.session import to_yaml
 
-    try:
-        loaded = load_session(file, variables, name=name, use_env=use_env, excerpts=True)
-    except DocumentError as error:
+    several = len(files) > 1
+    if several and name is not None:
+        raise UsageError("--name: expected one FILE to name the session of, got several")
+    if several and ("-" in files or any(given.endswith("=-") for given in variables)):
+        raise UsageError("-: expected one FILE beside standard input, got several")
+    failed: SconeError | None = None
+    printed = False
+    for file in files:
+        try:
+            loaded = load_session(
+                file,
+                variables,
+                fail_on_warning=fail_on_warning,
+                name=name,
+                use_env=use_env,
+                excerpts=True,
+                as_json=as_json,
+                several=several,
+            )
+        except SconeError as error:
+            if failed is not None:
+                output.report(failed.messages, failed.hint)
+            failed = error
+            continue
+        text = to_yaml(loaded.session)
         if as_json:
-            output.facts({"problems": [_problem(one) for one in error.problems]})
-        raise
-    text = to_yaml(loaded.session)
-    warnings = {"warnings": [_problem(one) for one in loaded.warnings]}
-    if fail_on_warning and loaded.warnings:
-        if as_json:
-            output.facts(warnings)
-        refuse_warnings(file, loaded)
-    if as_json:
-        signers = {} if loaded.signed is None else {"signers": loaded.signers}
-        output.facts({"name": loaded.session.name, **signers, **warnings, "session": text})
-    else:
-        output.result(text)
+            signers = {} if loaded.signed is None else {"signers": loaded.signers}
+            warnings = facts_of(loaded.warnings)
+            facts = {"name": loaded.session.name, **signers, "warnings": warnings, "session": text}
+            output.facts(facts)
+        else:
+            output.result(f"---\n{text}" if printed else text)
+        printed = True
+    if failed is not None:
+        raise failed
 
 
 @click.command("calculate-hash", context_settings=SETTINGS)
@@ -128,12 +152,19 @@ def calculate_hash(
     as_json: bool,
 ) -> None:
     """Print the hash of the session in FILE."""
-    from scone.cli.session_context import signing_key_pem
+    from scone.cli.context import signing_key_pem
     from scone.cli.session_files import load_session, with_signer
     from scone.session import references_creator, session_hash
 
+    if identity_path is not None and with_self_as_creator != "tls":
+        raise UsageError("--identity: expected --with-self-as-creator tls beside it")
     loaded = load_session(
-        file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env
+        file,
+        variables,
+        fail_on_warning=fail_on_warning,
+        name=name,
+        use_env=use_env,
+        as_json=as_json,
     )
     checked = loaded.session
     if loaded.signed is None and checked.creator is None and references_creator(checked):
@@ -168,11 +199,18 @@ def create(
     FILE may also be a signed or an encrypted session. If a session of that name exists, FILE must name
     it as its predecessor.
     """
-    from scone.cli.session_context import open_client
-    from scone.cli.session_files import kind_of, load_session, read_text, refuse_changes
+    from scone.cli.context import open_client
+    from scone.cli.session_files import (
+        kind_of,
+        load_session,
+        problems_as_json,
+        read_text,
+        refuse_changes,
+    )
     from scone.session.encrypted import parse_encrypted
 
-    text = read_text(file)
+    with problems_as_json(as_json):
+        text = read_text(file)
     loaded = None
     if kind_of(text) == "encrypted":
         refuse_changes(file, name=name, variables=bool(variables) or use_env)
@@ -185,17 +223,20 @@ def create(
             name=name,
             use_env=use_env,
             text=text,
+            as_json=as_json,
         )
+    named = None if loaded is None else loaded.session.name
     with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
         try:
             if loaded is None:
                 created = client.create_encrypted_session(text)
-                _tell(created, ())
+                _tell(created.warnings, ())
             else:
                 created = _upload(client, loaded)
         except SconeError as error:
             raise error.within("Creating session failed") from error
-    _print_hash(None if loaded is None else loaded.session.name, created.hash, as_json=as_json)
+        output.changed(f"the session {named or 'in ' + file} WAS uploaded, hash {created.hash}")
+    _print_hash(named, created.hash, as_json=as_json)
 
 
 @click.command("update", context_settings=SETTINGS)
@@ -220,12 +261,17 @@ def update(
     If FILE names no predecessor, the active session is read and filled in. A signed session must
     name it: it cannot be changed any more.
     """
-    from scone.cli.session_context import open_client
+    from scone.cli.context import open_client
     from scone.cli.session_files import load_session
     from scone.client.sessions import update_session
 
     loaded = load_session(
-        file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env
+        file,
+        variables,
+        fail_on_warning=fail_on_warning,
+        name=name,
+        use_env=use_env,
+        as_json=as_json,
     )
     session = loaded.session
     if loaded.signed is not None and session.predecessor is None:
@@ -236,14 +282,13 @@ def update(
         )
     with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
         try:
-            if loaded.signed is None:
-                created = update_session(client, session)
-                _tell(created, loaded.warnings)
-            else:
-                created = _upload(client, loaded)
+            updated = update_session(client, session, signed=loaded.signed)
         except SconeError as error:
             raise error.within("Updating session failed") from error
-    _print_hash(session.name, created.hash, as_json=as_json)
+        output.changed(f"the session {session.name} WAS updated, hash {updated.hash}")
+    _tell(updated.warnings, loaded.warnings)
+    output.made_again(updated.made_again)
+    _print_hash(session.name, updated.hash, as_json=as_json)
 
 
 @click.command("verify", context_settings=SETTINGS)
@@ -267,12 +312,17 @@ def verify(
 
     A predecessor or creator that FILE does not name may be any.
     """
-    from scone.cli.session_context import open_client
+    from scone.cli.context import open_client
     from scone.cli.session_files import load_session
     from scone.client.sessions import SessionDiffersError, verify_session
 
     checked = load_session(
-        file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env
+        file,
+        variables,
+        fail_on_warning=fail_on_warning,
+        name=name,
+        use_env=use_env,
+        as_json=as_json,
     ).session
     with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
         try:
@@ -286,6 +336,8 @@ def verify(
                 *shown,
                 *([f"… and {more} more"] if more else []),
             )
+            if as_json:
+                output.facts({"name": checked.name, "differences": list(error.differences)})
             raise
         except SconeError as error:
             raise error.within("Verifying session failed") from error
@@ -293,55 +345,38 @@ def verify(
 
 
 @click.command("read", context_settings=SETTINGS)
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", type=SessionName())
+@hash_option("Print this version, active or older (scone session history lists them).")
 @network_options
 @json_option
 def read(
     *,
     name: str,
+    session_hash: str | None,
     cas_name: str | None,
     identity_path: str | None,
     retries: int,
     unattested: bool,
     as_json: bool,
 ) -> None:
-    """Print the active session of that name; generated secrets are not part of it."""
-    from scone.cli.session_context import open_client
-    from scone.session.names import canonical_name
+    """Print the active session of that name; generated secrets are not part of it.
 
-    if not name:
-        raise UsageError(
-            "NAME: expected the name of a session, or / for the root, got an empty text"
-        )
-    try:
-        wanted = name if name == "/" else canonical_name(name.strip("/"))
-    except MalformedError as error:
-        raise UsageError(str(error), hint=error.hint) from error
+    Of versions with --hash, the policy of the active one decides who reads them.
+    """
+    from scone.cli.context import open_client
+
     with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
         try:
-            found = client.read_session(wanted)
+            found = client.read_session(name, session_hash)
         except SconeError as error:
             raise error.within("Reading session failed") from error
     if as_json:
         simulated = None if client.known is None else client.known.simulated
         output.facts(
-            {"name": wanted, "hash": found.hash, "simulated": simulated, "session": found.text}
+            {"name": name, "hash": found.hash, "simulated": simulated, "session": found.text}
         )
     else:
         output.result(found.text)
-
-
-def _problem(problem: Problem) -> dict[str, object]:
-    mark = problem.mark
-    return {
-        "source": problem.source,
-        "line": None if mark is None else mark.line,
-        "column": None if mark is None else mark.column,
-        "path": problem.path,
-        "code": problem.code,
-        "message": problem.message,
-        "hint": problem.hint,
-    }
 
 
 def _upload(client: CasClient, loaded: Loaded) -> Created:
@@ -349,21 +384,21 @@ def _upload(client: CasClient, loaded: Loaded) -> Created:
     from scone.client.sessions import create_session
 
     created = create_session(client, loaded.signed or loaded.session)
-    _tell(created, loaded.warnings)
+    _tell(created.warnings, loaded.warnings)
     return created
 
 
-def _tell(created: Created, told: Iterable[Problem]) -> None:
+def _tell(warnings: Iterable[str], told: Iterable[Problem]) -> None:
     known = {f"{problem.path}: {problem.message}" for problem in told}
-    for line in created.warnings:
+    for line in warnings:
         if line not in known:
             output.warning(line)
 
 
 def _certificate(identity_path: str | None) -> str:
     """The certificate of the identity; a file may hold it without the key."""
+    from scone.cli.context import user_identity
     from scone.cli.files import read_small
-    from scone.cli.session_context import user_identity
     from scone.crypto.der import pem_blocks, spki_of_certificate, to_pem
 
     if identity_path is None:

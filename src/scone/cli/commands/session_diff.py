@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from scone.cli import output
-from scone.cli.options import SETTINGS, json_option, network_options
-from scone.cli.parameters import FileName
+from scone.cli.options import SETTINGS, hash_option, json_option, network_options
+from scone.cli.parameters import FileName, SessionName
 from scone.errors import NotFoundError, SconeError, UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ _HEADINGS: Final = {
 @click.option(
     "--use-env", is_flag=True, help="Take variables from the environment; -e wins over it."
 )
-@click.option("-n", "--name", metavar="NAME", help="Replace the name in both files.")
+@click.option(
+    "-n", "--name", metavar="NAME", type=SessionName(), help="Replace the name in both files."
+)
+@hash_option("Compare with this version of the session in the CAS, not with the active one.")
 @network_options
 @json_option
 @click.pass_context
@@ -51,6 +54,7 @@ def diff(
     variables: tuple[str, ...],
     use_env: bool,
     name: str | None,
+    session_hash: str | None,
     cas_name: str | None,
     identity_path: str | None,
     retries: int,
@@ -60,14 +64,15 @@ def diff(
     """Show what the session in NEW changes in rights: weakenings first.
 
     With OLD it is compared with the session in that file, offline; without, with the active session
-    of the same name. Ends with 0 if nothing changes, and with 6 if something does.
+    of the same name. Ends with 0 if no rights change, and with 6 if some do. The last part says what an
+    update does to the values of the secrets, also where no rights change.
     """
-    from scone.cli.session_context import open_client
+    from scone.cli.context import open_client
     from scone.cli.session_files import load_session
     from scone.client.sessions import active_session
     from scone.session.review.rights import rights_difference
 
-    if new_file is not None and (cas_name is not None or unattested):
+    if new_file is not None and (cas_name is not None or unattested or session_hash is not None):
         raise UsageError(
             "expected one FILE, which is compared with the session in the CAS, got two"
         )
@@ -84,7 +89,7 @@ def diff(
         new = loaded
         with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
             try:
-                old = active_session(client, new.name).session
+                old = active_session(client, new.name, session_hash=session_hash).session
             except NotFoundError as error:
                 error.hint = error.hint or "everything in it would be new: scone session create"
                 raise error.within("Comparing with the active session failed") from error
@@ -111,9 +116,9 @@ def _facts(new: Session, found: RightsDifference) -> dict[str, object]:
 def _lines(new: Session, found: RightsDifference) -> Iterator[str]:
     if not found.changes:
         yield f"{new.name}: no difference in rights"
-        return
-    counts = [f"{len(found.of(effect))} {effect}" for effect in ("weaker", "changed", "stronger")]
-    yield f"{new.name}: {', '.join(counts)}"
+    else:
+        counts = [f"{len(found.of(one))} {one}" for one in ("weaker", "changed", "stronger")]
+        yield f"{new.name}: {', '.join(counts)}"
     for effect, changes in groupby(found.changes, lambda change: change.effect):
         yield f"\n{_HEADINGS[effect]}"
         for topic, listed in groupby(changes, lambda change: change.topic):

@@ -78,7 +78,7 @@ def explain(
     """
     from scone.cli.session_files import load_session
     from scone.session.resolve import UnresolvedError
-    from scone.session.review.explain import judge, needs
+    from scone.session.review.explain import needs, verdict_on
 
     if (quote_path is None) != (collateral_path is None):
         raise UsageError("expected --quote and --collateral together, or neither")
@@ -98,7 +98,7 @@ def explain(
     if quote_path is not None and collateral_path is not None:
         evidence = _verified(quote_path, collateral_path, root_paths, verification_time)
         try:
-            verdict = judge(session, service, evidence)
+            verdict = verdict_on(session, service, evidence)
         except UnresolvedError as error:
             error.hint = (
                 "here only the explicit values of the session are known, and no imported ones"

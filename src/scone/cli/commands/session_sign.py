@@ -15,7 +15,7 @@ from scone.cli import output
 from scone.cli.lazy import ArgumentGroup, Entry
 from scone.cli.options import SETTINGS, template_options
 from scone.cli.parameters import CasName, FileName
-from scone.errors import MalformedError, NotFoundError, SconeError, UsageError
+from scone.errors import MalformedError, SconeError, UsageError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -188,6 +188,7 @@ def add_signature(request: _Request, signer: str, signature: str | None) -> None
 @click.command("encrypt", context_settings=SETTINGS)
 @template_options
 @click.option(
+    "-c",
     "--cas",
     "cas_name",
     metavar="CAS",
@@ -215,7 +216,7 @@ def encrypt(
     A session that is not signed yet is signed first, as by `scone session sign`. The result is
     uploaded with `scone session create`.
     """
-    from scone.session.encrypted import encrypt_session
+    from scone.session.encrypted import encrypted_document
 
     if cas_name is not None and key is not None:
         raise UsageError("--cas and --key exclude each other")
@@ -223,7 +224,7 @@ def encrypt(
     request = _Request(file, variables, fail_on_warning, name, use_env, None, None)
     loaded = request.load()
     signed = loaded.signed or _signed_by_cli(request, loaded)
-    output.result(encrypt_session(signed.to_json(), public_key))
+    output.result(encrypted_document(signed.to_json(), public_key))
 
 
 def _sign_with_cli_identity(request: _Request) -> None:
@@ -231,7 +232,7 @@ def _sign_with_cli_identity(request: _Request) -> None:
 
 
 def _signed_by_cli(request: _Request, loaded: Loaded) -> SignedSession:
-    from scone.cli.session_context import config_file, signing_key_pem
+    from scone.cli.context import config_file, signing_key_pem
     from scone.session.signed import sign_session
 
     signed, session = _prepared(request, loaded, signing_key_pem())
@@ -352,7 +353,8 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _encryption_key(cas_name: str | None, key: str | None) -> bytes:
-    from scone.cli.session_context import config_file, select
+    from scone.cli.context import config_file, select
+    from scone.client.sessions import encryption_key_of
     from scone.strict_json import parse_hex
 
     if key is not None:
@@ -360,10 +362,4 @@ def _encryption_key(cas_name: str | None, key: str | None) -> bytes:
             return parse_hex(key, "--key", 32)
         except MalformedError as error:
             raise UsageError(str(error)) from error
-    known = select(config_file().load(), cas_name)
-    if known.session_encryption_key is None:
-        raise NotFoundError(
-            f"the session encryption key of the CAS {known.name!r} is not known",
-            hint=f"provision it and attest it again: scone cas attest {known.name}",
-        )
-    return parse_hex(known.session_encryption_key, f"session encryption key of {known.name!r}", 32)
+    return encryption_key_of(select(config_file().load(), cas_name))

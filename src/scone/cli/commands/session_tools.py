@@ -10,9 +10,8 @@ import click
 
 from scone.cli import output
 from scone.cli.options import SETTINGS, json_option, network_options, template_options
-from scone.cli.parameters import FileName
+from scone.cli.parameters import FileName, SessionName
 from scone.errors import (
-    ConflictError,
     ForbiddenError,
     LimitError,
     MalformedError,
@@ -57,25 +56,32 @@ def apply(
     If the active session is equal, nothing is sent. What was done is told on standard error:
     created, updated from HASH, or unchanged. A signed session names its predecessor itself.
     """
-    from scone.cli.session_context import open_client
+    from scone.cli.context import open_client
     from scone.cli.session_files import load_session
     from scone.client.sessions import apply_session
 
     loaded = load_session(
-        file, variables, fail_on_warning=fail_on_warning, name=name, use_env=use_env
+        file,
+        variables,
+        fail_on_warning=fail_on_warning,
+        name=name,
+        use_env=use_env,
+        as_json=as_json,
     )
     with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
         try:
             applied = apply_session(client, loaded.session, signed=loaded.signed)
-        except ConflictError as error:
-            _add_current(client, loaded.session.name, error)
-            raise error.within("Applying session failed") from error
         except SconeError as error:
             raise error.within("Applying session failed") from error
+        if applied.action != "unchanged":
+            output.changed(
+                f"session {loaded.session.name} WAS {applied.action}, hash {applied.hash}"
+            )
     known = {f"{problem.path}: {problem.message}" for problem in loaded.warnings}
     for line in applied.warnings:
         if line not in known:
             output.warning(line)
+    output.made_again(applied.made_again)
     output.message(_done(applied))
     if as_json:
         output.facts(
@@ -91,7 +97,7 @@ def apply(
 
 
 @click.command("list", context_settings=SETTINGS)
-@click.argument("namespace", metavar="[NAMESPACE]", default="/")
+@click.argument("namespace", metavar="[NAMESPACE]", default="/", type=SessionName())
 @click.option("-r", "--recursive", is_flag=True, help="Also list what is in these, level by level.")
 @network_options
 @json_option
@@ -109,24 +115,23 @@ def list_(
 
     Namespaces below it that may not be listed are named on standard error.
     """
-    from scone.cli.session_context import open_client
+    from scone.cli.context import open_client
 
-    wanted = _session_name("NAMESPACE", namespace)
     with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
         try:
-            names, refused = _listed(client, wanted, recursive=recursive)
+            names, refused = _listed(client, namespace, recursive=recursive)
         except SconeError as error:
             raise error.within("Listing sessions failed") from error
     for one in refused:
         output.message(f"Note: the sessions in {one} may not be listed")
     if as_json:
-        output.facts({"namespace": wanted, "sessions": names, "not_listed": refused})
+        output.facts({"namespace": namespace, "sessions": names, "not_listed": refused})
     else:
         output.exactly("".join(f"{one}\n" for one in names))
 
 
 @click.command("history", context_settings=SETTINGS)
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", type=SessionName())
 @network_options
 @json_option
 def history(
@@ -142,16 +147,15 @@ def history(
 
     The uploader is the key hash of a client certificate; behind `signed`, those of the signers.
     """
-    from scone.cli.session_context import open_client
+    from scone.cli.context import open_client
 
-    wanted = _session_name("NAME", name)
     with open_client(cas_name, identity_path, retries, unattested=unattested) as client:
         try:
-            versions = _bounded(client.session_history(wanted))
+            versions = _bounded(client.session_history(name))
         except SconeError as error:
             raise error.within("Reading the history failed") from error
     if as_json:
-        output.facts({"name": wanted, "versions": [asdict(version) for version in versions]})
+        output.facts({"name": name, "versions": [asdict(version) for version in versions]})
         return
     output.exactly(
         "".join(
@@ -167,29 +171,6 @@ def _line(text: str) -> str:
 
 def _done(applied: Applied) -> str:
     return f"updated from {applied.previous}" if applied.action == "updated" else applied.action
-
-
-def _add_current(client: CasClient, name: str, error: ConflictError) -> None:
-    """Say which version is active now, as far as it may be read."""
-    try:
-        current = client.read_session(name).hash
-    except SconeError:
-        return
-    error.messages = (*error.messages, f"the active version of session {name} is {current}")
-
-
-def _session_name(argument: str, given: str) -> str:
-    """The canonical form of a name on the command line."""
-    from scone.session.names import canonical_name
-
-    if not given:
-        raise UsageError(
-            f"{argument}: expected the name of a session, or / for the root, got an empty text"
-        )
-    try:
-        return given if given == "/" else canonical_name(given.strip("/"))
-    except MalformedError as error:
-        raise UsageError(str(error), hint=error.hint) from error
 
 
 def _bounded(items: Iterable[Item]) -> list[Item]:
@@ -247,6 +228,7 @@ def _children(client: CasClient, namespace: str) -> list[str]:
     "--session",
     "names",
     metavar="NAME",
+    type=SessionName(),
     multiple=True,
     help="Also draw this active session of the CAS; may be repeated.",
 )
@@ -301,16 +283,15 @@ def graph(
     if len(files) > 1 and any(given.partition("=")[2] == "-" for given in variables):
         raise UsageError("-e VAR=-: expected one FILE, since standard input is read once")
     taken = "FILE" if "-" in files else ""
-    wanted = [_session_name("--session", name) for name in names]
     drawn = [
         load_session(
             file, variables, use_env=use_env, stdin_user="" if file == "-" else taken
         ).session
         for file in files
     ]
-    if wanted:
+    if names:
         active = _active(
-            wanted, cas_name, identity_path, retries, unattested=unattested, alone=not files
+            names, cas_name, identity_path, retries, unattested=unattested, alone=not files
         )
         drawn = [*active, *drawn]
     made = graph_of(drawn)
@@ -318,7 +299,7 @@ def graph(
 
 
 def _active(
-    names: list[str],
+    names: tuple[str, ...],
     cas_name: str | None,
     identity_path: str | None,
     retries: int,
@@ -327,7 +308,7 @@ def _active(
     alone: bool,
 ) -> list[Session]:
     """The active sessions that may be read; where nothing else is drawn, at least one."""
-    from scone.cli.session_context import open_client
+    from scone.cli.context import open_client
     from scone.client.sessions import active_session
 
     found: list[Session] = []
@@ -336,7 +317,7 @@ def _active(
         for name in dict.fromkeys(names):
             try:
                 found.append(active_session(client, name).session)
-            except (ForbiddenError, NotFoundError) as error:
+            except ForbiddenError as error:
                 output.message(f"Note: session {name} may not be read")
                 refused = error
             except SconeError as error:
@@ -347,54 +328,64 @@ def _active(
 
 
 @click.command("fmt", context_settings=SETTINGS)
-@click.argument("file", metavar="FILE", type=FileName())
-@click.option("--check", is_flag=True, help="Print nothing; end with 6 if the file would change.")
-@click.option("-w", "--write", is_flag=True, help="Replace the file, and print nothing.")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FileName())
+@click.option("--check", is_flag=True, help="Print nothing; end with 6 if a file would change.")
+@click.option("-w", "--write", is_flag=True, help="Replace the files, and print nothing.")
 @click.pass_context
-def fmt(ctx: click.Context, *, file: str, check: bool, write: bool) -> None:
+def fmt(ctx: click.Context, *, files: tuple[str, ...], check: bool, write: bool) -> None:
     """Print the session FILE with two spaces, keys in their order, and quotes where needed.
 
     Comments, variables and what the file means stay. The file need not be a correct session, but
-    must be YAML. Ends with 6 where --check finds a difference.
+    must be YAML. Ends with 6 where --check finds a difference. --check and --write take several FILEs.
     """
-    from scone.cli.files import reason
+    if check and write:
+        raise UsageError("expected --check or --write, got both")
+    if write and "-" in files:
+        raise UsageError("--write: expected a file, got standard input")
+    if len(files) > 1 and not (check or write):
+        raise UsageError("FILE: expected --check or --write beside several, got neither")
+    changed = False
+    for file in files:
+        text, made = _formatted(file)
+        if not (check or write):
+            output.exactly(made)
+        elif made != text:
+            changed = True
+            if write:
+                _rewrite(file, made.encode())
+            else:
+                output.message(f"{file} would change")
+    if check and changed:
+        ctx.exit(output.EXIT_DIFFERENT)
+
+
+def _formatted(file: str) -> tuple[str, str]:
+    """The text of a session file, as it is and laid out."""
     from scone.cli.session_files import kind_of, read_text
     from scone.session.editing.formatting import format_session
 
-    if check and write:
-        raise UsageError("expected --check or --write, got both")
-    if write and file == "-":
-        raise UsageError("--write: expected a file, got standard input")
     text = read_text(file)
-    if kind_of(text) != "template":
-        raise UsageError(f"{file}: expected a session file, got a {kind_of(text)} session")
+    kind = kind_of(text)
+    if kind != "template":
+        article = "an" if kind == "encrypted" else "a"
+        raise UsageError(f"{file}: expected a session file, got {article} {kind} session")
     try:
-        made = format_session(text, source=file)
+        return text, format_session(text, source=file)
     except SconeError as error:
         raise error.within("Formatting session failed") from error
-    if check:
-        if made != text:
-            output.message(f"{file} would change")
-            ctx.exit(output.EXIT_DIFFERENT)
-    elif not write:
-        output.exactly(made)
-    elif made != text:
-        try:
-            _rewrite(file, made.encode())
-        except OSError as error:
-            raise UsageError(f"{file}: {reason(error)}") from error
 
 
 def _rewrite(file: str, content: bytes) -> None:
     """Replace a file as a whole; who may read it stays, since it may hold secrets."""
     from pathlib import Path
-    from stat import S_IMODE
 
-    from scone.files import followed, replace
+    from scone.cli.files import reason
+    from scone.files import followed, rewrite
 
-    target = Path(followed(file))
-    if not target.is_file():
-        raise UsageError(f"{file}: expected a regular file to write")
-    mode = S_IMODE(target.stat().st_mode)
-    replace(target, content, mode)
-    target.chmod(mode)  # the umask may have taken some
+    try:
+        target = Path(followed(file))
+        if not target.is_file():
+            raise UsageError(f"{file}: expected a regular file to write")
+        rewrite(target, content, 0o600)
+    except OSError as error:
+        raise UsageError(f"{file}: {reason(error)}") from error

@@ -49,7 +49,8 @@ Excerpt = Callable[[Problem], str]
 def excerpts(text: str) -> Excerpt:
     """The function that gives the excerpt for a problem of this text.
 
-    It has two lines, the second with a caret; nothing for a problem without a place.
+    It has two lines, the second with a caret; nothing for a problem without a place, or whose
+    line has nothing to show.
     """
     text = text.removeprefix("\ufeff")
     lines = _LINE_END.split(text)
@@ -64,6 +65,8 @@ def excerpts(text: str) -> Excerpt:
             return ""
         line = lines[mark.line - 1]
         shown = _public_of_unknown(line) if places is None else _public(line, mark.line, places)
+        if not shown.strip():
+            return ""
         return _drawn(shown, mark, cut=len(shown) < len(line.rstrip()))
 
     return excerpt

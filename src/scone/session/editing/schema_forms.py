@@ -13,6 +13,7 @@ from typing import Final
 
 from scone.session.model import MAX_SECRET_SIZE
 from scone.session.reading import fields
+from scone.session.reading.access import MAX_ENTRIES
 
 Schema = dict[str, object]
 
@@ -46,6 +47,7 @@ _UNITS: Final = (
     "s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|wks?|weeks?|M|months?|y|yrs?|years?"
 )
 _STEP: Final = r"(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f]+"
+_SPACE: Final = r"[ \t\n\r\v\f]"  # what separates the words of a command
 _NO_SECRET: Final = rf"(?![\s\S]*{START})"
 _IP: Final = "[0-9A-Fa-f:.]{2,45}"
 
@@ -188,7 +190,7 @@ _WITH_SECRETS: Final = text(
     typed=True,
 )
 _COMMAND: Final = text(
-    rf"(?!\s*@@[0-9]+(?:\s|$))(?=[\s\S]*\S)(?:(?!{START})[\s\S]|{_PLACEHOLDER})*",
+    rf"(?!(?:[^\x22']*{_SPACE})?@@0[0-9]*(?:{_SPACE}|$))(?!\s*@@[0-9]+(?:\s|$))(?=[\s\S]*\S)(?:(?!{START})[\s\S]|{_PLACEHOLDER})*",
     "a program and its arguments, with closed placeholders",
     typed=True,
 )
@@ -228,6 +230,7 @@ _ENTRIES: Final = any_of(
     ref("access-entry"),
     {
         "type": "array",
+        "maxItems": MAX_ENTRIES,
         "items": any_of(ref("access-entry"), NULL),
         "contains": {"not": NULL},
         "if": {"contains": {"enum": ["ANY", "NONE"]}},
@@ -236,7 +239,7 @@ _ENTRIES: Final = any_of(
 )
 _RULE_ENTRIES: Final[Schema] = list_of(
     {"$ref": "#/$defs/access-entry", "not": {"enum": ["ANY", "NONE"]}}, least=1
-)
+) | {"maxItems": MAX_ENTRIES}
 
 DEFINITIONS: Final[Mapping[str, Schema]] = MappingProxyType(
     {
@@ -306,7 +309,9 @@ FORMS: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
             "name": _SEGMENT_FORM,
             "command": any_of(
                 _COMMAND,
-                list_of(_WITH_SECRETS, least=1),
+                list_of(
+                    _WITH_SECRETS | {"not": {"type": "string", "pattern": "^@@0[0-9]*$"}}, least=1
+                ),
             ),
             "environment": {
                 "type": "object",

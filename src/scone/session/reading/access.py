@@ -6,7 +6,7 @@ import re
 from typing import Final, cast
 
 from scone.crypto.keyhash import parse_key_hash
-from scone.documents import Mapping, Node, Scalar, Sequence
+from scone.documents import Mapping, Node, Scalar, Sequence, shown
 from scone.errors import MalformedError
 from scone.session.model import (
     ANY,
@@ -25,11 +25,12 @@ from scone.session.reading.collect import Collector
 from scone.session.reading.fields import ACCESS_POLICY, SIGNED_CREATOR
 from scone.session.reading.templates import template
 from scone.session.reading.versions import Version
+from scone.session.reading.words import HEX_64
 
 _KEYWORDS: Final = (CREATOR, ANY, NONE)
-_SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 _RULE: Final = re.compile(r"require-all|require-at-least-(0|[1-9][0-9]{0,3})")
 _CLOSING: Final = "$$"
+_SHORTEST_HASH: Final = 40
 # Every entry is looked at for every request; 256 take some tens of milliseconds to parse.
 MAX_ENTRIES: Final = 256
 # Governance rules decide about updates; reading needs no agreement (page "Governance").
@@ -67,7 +68,8 @@ def access_policy(c: Collector, node: Node, version: Version) -> AccessPolicy:
         list_sessions=lists.get("list_sessions"),
     )
     # The default is exempt, written or not: the page's own example has it beside another reader.
-    if version.is_0_2 and policy.update != (CREATOR,) and ANY not in policy.read:
+    known = not c.is_unknown(node)
+    if version.is_0_2 and known and policy.update != (CREATOR,) and ANY not in policy.read:
         _check_readers(c, policy)
     return policy
 
@@ -138,10 +140,10 @@ def _entry(c: Collector, node: Node, path: str, version: Version, *, rules: bool
         elif text.startswith("-----BEGIN "):
             return certificate_text(text, place=path)
         elif version.is_0_2:
-            if _SHA256.fullmatch(text):
+            if HEX_64.fullmatch(text):
                 return text.lower()
             c.expected(node, path, what, c.suggestion(text, _KEYWORDS))
-        elif _SHA256.fullmatch(text):
+        elif HEX_64.fullmatch(text):
             hint = "certificate hashes are for 0.2; use scone cert show-key-hash FILE"
             c.expected(node, path, what, hint)
         elif near := c.suggestion(text, _KEYWORDS):
@@ -150,7 +152,9 @@ def _entry(c: Collector, node: Node, path: str, version: Version, *, rules: bool
             parse_key_hash(text)
             return text
     except MalformedError as error:
-        found = error.got if not (isinstance(node, Scalar) and node.variables) else ""
+        found = "" if isinstance(node, Scalar) and node.variables else error.got
+        if found and len(text) < _SHORTEST_HASH:  # a name rather than a mistyped hash
+            found = shown(text)
         c.problem(node, path, f"expected {what}" + (f", got {found}" if found else ""))
     return ""
 
@@ -211,7 +215,7 @@ def _governance(
     for word in (ANY, NONE):
         if word in found:
             c.problem(node, path, f"expected no {word} inside a governance rule")
-    if at_least == 0 or (at_least or 0) > len(set(found)):
+    if at_least == 0 or ((at_least or 0) > len(set(found)) and not c.is_unknown(node)):
         expected = f"1 to {len(set(found))}, the number of different entries"
         c.problem(node, path, f"expected require-at-least-N with N from {expected}")
     return Rule(at_least, found)

@@ -6,11 +6,16 @@ never repeat a value.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from scone.documents import Node
 from scone.session.model import (
     ANY,
+    CREATOR,
+    MAX_ISSUERS,
+    NONE,
+    AccessEntry,
     AccessPolicy,
     SecretSpec,
     Security,
@@ -37,6 +42,7 @@ _CATEGORIES: Final = frozenset(
 )
 _MIN_TOKEN: Final = 16
 _MAX_COMPARED: Final = 20
+_OTP: Final = "one_time_password_shared_secret"
 _CONFIDENTIAL: Final = frozenset({"ascii", "binary", "private-key"})
 _INTERPRETERS: Final = frozenset(
     {"python", "java", "node", "nodejs", "ruby", "perl", "php", "bash", "sh", "R", "Rscript", "lua"}
@@ -50,6 +56,10 @@ def advise(c: Collector, root: Node, parts: Parts, session: Session, version: Ve
         c.warn("access_policy", "access-policy-missing", message, node=root)
     elif isinstance(session.access_policy, AccessPolicy):
         _access(c, session.access_policy)
+    # Whom a secret lets read is not known here.
+    read = session.access_policy.read if isinstance(session.access_policy, AccessPolicy) else ()
+    _explicit_values(c, parts, session, read)
+    _keys_made_again(c, parts)
     if isinstance(session.security, Security):
         _security(c, session.security)
     mode = session.security.mode if isinstance(session.security, Security) else ""
@@ -68,7 +78,7 @@ def advise(c: Collector, root: Node, parts: Parts, session: Session, version: Ve
     for index, volume in enumerate(parts.volumes):
         for number, export in enumerate(volume.exports if volume else ()):
             path = f"volumes[{index}].export"
-            _export(c, export.to, path, f"{path}[{number}]", session.name)
+            _export(c, export.to, path, number, session.name)
             _policy(c, export.update_policy, f"{path}[{number}].update_policy")
     for index, image in enumerate(parts.images):
         for number, mount in enumerate(image.volumes if image else ()):
@@ -103,10 +113,6 @@ def _access(c: Collector, policy: AccessPolicy) -> None:
 def _secret(
     c: Collector, secret: SecretSpec, path: str, session_name: str, version: Version
 ) -> None:
-    if secret.value is not None and secret.kind in _CONFIDENTIAL:
-        message = "an explicit value is seen by everybody who may read the session"
-        hint = "leave it out to have one generated"
-        c.warn(f"{path}.value", "explicit-secret-value", message, hint)
     if secret.value is not None and f"{path}.size" in c.nodes:
         message = "has no effect beside an explicit value"
         c.warn(f"{path}.size", "size-without-effect", message)
@@ -116,16 +122,21 @@ def _secret(
         message = f"everybody can read this {secret.kind}"
         c.warn(f"{path}.export_public", "public-private-key", message)
     for number, export in enumerate(secret.exports):
-        _export(c, export, f"{path}.export", f"{path}.export[{number}]", session_name)
+        _export(c, export, f"{path}.export", number, session_name)
 
 
-def _export(c: Collector, to: SessionReference, path: str, item: str, session_name: str) -> None:
-    """Whoever creates a session of that name first gets what is exported by name only."""
+def _export(c: Collector, to: SessionReference, path: str, number: int, session_name: str) -> None:
+    """Whoever creates a session of that name first gets what is exported by name only.
+
+    A single export has the path of the first item, as in the normal form that a CAS reads.
+    """
     if to.session_hash is not None:
         return
+    item = f"{path}[{number}]"
+    at = c.nodes.get(item) or c.nodes.get(path)
     if to.cas_url is None and to.namespace is not None and _is_root(to.namespace, session_name):
         message = "exported to the root namespace: every session of this CAS may import it"
-        c.warn(item if item in c.nodes else path, "export-by-name", message)
+        c.warn(item, "export-by-name", message, node=at)
         return
     # What is below this session or above it is created with its or its parents' consent.
     names = (to.session or to.namespace or "").strip("./")
@@ -134,9 +145,69 @@ def _export(c: Collector, to: SessionReference, path: str, item: str, session_na
         return
     if to.cas_url is None and f"{session_name}/".startswith(f"{to.session or to.namespace}/"):
         return
-    message = "exported by name only: whoever creates that session first gets it"
-    hint = "add session_hash, or create that session before this one"
-    c.warn(item if item in c.nodes else path, "export-by-name", message, hint)
+    message = "exported by name only: whoever has that session gets it, or creates it first"
+    hint = "add session_hash" if to.namespace is None else "session and session_hash name one"
+    c.warn(item, "export-by-name", message, hint, node=at)
+
+
+def _explicit_values(
+    c: Collector, parts: Parts, session: Session, read: Sequence[AccessEntry]
+) -> None:
+    """Secrets that the text itself holds, and who sees them there.
+
+    Outside of `secrets[].value` nothing is said where only the creator may read, who has them.
+    """
+    message = "an explicit value is seen by everybody who may read the session"
+    if ANY in read:
+        message = "an explicit value, and everybody who reaches the CAS may read it (read: ANY)"
+
+    def warn(path: str, hint: str) -> None:
+        c.warn(path, "explicit-secret-value", message, hint)
+
+    for index, secret in enumerate(parts.secrets):
+        if secret and secret.value is not None and secret.kind in _CONFIDENTIAL:
+            warn(f"secrets[{index}].value", "leave it out to have one generated")
+    if all(entry in {CREATOR, NONE} for entry in read):
+        return
+    for index, secret in enumerate(parts.secrets):
+        for key in ("application_secret", "private_key"):
+            if secret and secret.aad and getattr(secret.aad, key) is not None:
+                warn(f"secrets[{index}].{key}", "let only the creator read it and export the token")
+    places: list[tuple[str, str | None]] = []
+    for section, items in (("services", parts.services), ("volumes", parts.volumes)):
+        places += [
+            (f"{section}[{index}].{key}", getattr(item, key, None))
+            for index, item in enumerate(items)
+            for key in ("fspf_key", _OTP)
+        ]
+    if isinstance(session.security, Security):
+        token = session.security.service_access_token
+        otp = session.security.one_time_password_shared_secret
+        places += [("security.service_access_token", token), (f"security.attestation.{_OTP}", otp)]
+    for path, text in places:
+        if text is not None and not text.startswith(START):
+            warn(path, "name a secret instead: $$SCONE::NAME$$")
+
+
+def _keys_made_again(c: Collector, parts: Parts) -> None:
+    """An update makes a private key again that others know by what they import or fetch."""
+    shown: dict[str, str] = {}
+    for secret in parts.by_name.values():
+        if not (secret.exports or secret.export_public):
+            continue
+        at: SecretSpec | None = secret
+        for _ in range(MAX_ISSUERS + 1):
+            if at is None or at.kind not in {"x509", "x509-ca", "public-key"}:
+                break
+            shown.setdefault(at.private_key or "", secret.name)
+            at = parts.by_name.get(at.issuer or "")
+    for index, key in enumerate(parts.secrets):
+        if key is None or key.kind != "private-key" or key.name not in shown:
+            continue
+        if key.value is None and not (key.migrate or key.is_foreign):
+            name = c.said(f"secrets[{index}].name", f", and so {shown[key.name]}")
+            message = f"an update makes this key again{name}, which others have"
+            c.warn(f"secrets[{index}]", "key-made-again", message, "migrate: true keeps it")
 
 
 def _is_root(name: str, own: str) -> bool:

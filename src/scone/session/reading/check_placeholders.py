@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from scone.errors import MalformedError
 from scone.session.model import (
+    VOLUME_KEY_BYTES,
     SecretSpec,
     Security,
     Service,
@@ -27,8 +28,6 @@ _MAX_PLACEHOLDERS: Final = 1000
 # Each derives two keys from a password at every start of a service.
 _ARCHIVE: Final = "pkcs12-with-private-key"
 _MAX_ARCHIVES: Final = 32
-KEY_BYTES: Final = 32
-"""Of a secret that is an AES-256 key."""
 _CERTIFICATES: Final = frozenset({"x509", "x509-ca"})
 _TEXT_FORMS: Final = {
     "binary": "hex",
@@ -165,7 +164,7 @@ def _placeholders(
         if meant is not None:
             secret, form = parts.by_name[meant[0]], meant[1]
             _form(c, use, secret, form, version=version, escaped=placeholder.escape_json)
-        elif not any(name in parts.unreadable for name, _ in placeholder.secret_candidates):
+        elif not any(parts.is_unreadable(name) for name, _ in placeholder.secret_candidates):
             hint = c.suggestion(placeholder.name, parts.by_name)
             named = c.said(path, f" named {placeholder.name}")
             c.problem_at(path, f"expected a secret{named} in this session", hint)
@@ -233,10 +232,10 @@ def _form(
 def check_key_size(c: Collector, secret: SecretSpec, path: str) -> None:
     """Keys of volumes and of encrypted imports are AES-256 keys; an imported one is seen later."""
     size = secret.effective_size if secret.is_sized else len(secret.value or "") // 2
-    if secret.kind == "binary" and not secret.is_foreign and size != KEY_BYTES:
-        give = f"give {c.said(path, secret.name) or 'it'} size: {KEY_BYTES}"
-        hint = give if secret.is_sized else f"{2 * KEY_BYTES} hex digits"
-        c.problem_at(path, f"expected a binary secret of {KEY_BYTES} bytes", hint)
+    if secret.kind == "binary" and not secret.is_foreign and size != VOLUME_KEY_BYTES:
+        give = f"give {c.said(path, secret.name) or 'it'} size: {VOLUME_KEY_BYTES}"
+        hint = give if secret.is_sized else f"{2 * VOLUME_KEY_BYTES} hex digits"
+        c.problem_at(path, f"expected a binary secret of {VOLUME_KEY_BYTES} bytes", hint)
 
 
 def _otp(c: Collector, use: _Use, secret: SecretSpec, form: str) -> None:

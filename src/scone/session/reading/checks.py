@@ -52,6 +52,7 @@ def check(c: Collector, parts: Parts, session: Session, version: Version) -> Non
     _secret_config(c, parts, session.secret_config)
     # What a secret decides about the mode is known only when a service starts.
     attested = isinstance(session.security, Security) and session.security.mode != "none"
+    attested = attested and not c.is_unknown(c.nodes.get("security"))
     for index, service in enumerate(parts.services):
         path = f"services[{index}]"
         image_name = service.image_name if service else None
@@ -84,7 +85,7 @@ def _image(c: Collector, parts: Parts, image: Image, path: str) -> None:
         if not isinstance(item, Scalar) or item.is_null:
             continue
         name = item.text
-        if name not in parts.by_name and name not in parts.unreadable:
+        if name not in parts.by_name and not parts.is_unreadable(name):
             hint = c.suggestion(name, parts.by_name)
             named = c.said(where, f" named {name}")
             c.problem_at(where, f"expected a secret{named} in this session", hint)
@@ -125,7 +126,7 @@ def _token(c: Collector, parts: Parts, name: str | None, path: str) -> None:
         _refers(c, parts, name, f"{path}.token", "aad-token")
         return
     count = len(parts.by_kind.get("aad-token", ()))
-    if count != 1:
+    if count != 1 and not (count == 0 and None in parts.secrets):
         c.problem_at(path, f"expected token: the session has {count} secrets of kind aad-token")
 
 
@@ -221,7 +222,7 @@ def _refers(c: Collector, parts: Parts, name: str, path: str, kind: SecretKind) 
     """A secret of this name and kind is there; one that is imported may be of any kind."""
     found = parts.by_name.get(name)
     if found is None:
-        if name in parts.unreadable:
+        if parts.is_unreadable(name):
             return
         hint = c.suggestion(name, parts.by_kind.get(kind, ()))
         c.problem_at(path, f"expected the name of a secret of kind {kind}", hint)

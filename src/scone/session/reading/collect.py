@@ -72,6 +72,8 @@ class Collector:
         self.nodes: dict[str, Node] = {}
         self.access_references: list[tuple[str, str]] = []
         """Placeholders that are entries of the access policy, each with its place."""
+        self.unknown: set[Mark | None] = set()
+        """Where the scalars stand whose variables are missing: nothing is said about them."""
         self.templating = False
         """Whether secrets may stand for parts of what is read now: getters let placeholders pass."""
 
@@ -83,16 +85,10 @@ class Collector:
         """The warnings by their position in the file."""
         return tuple(sorted(self.warnings, key=lambda p: _position(p.mark)))
 
-    def problem(
-        self,
-        node: Node | None,
-        path: str,
-        message: str,
-        hint: str = "",
-        *,
-        code: str = "malformed",
-    ) -> None:
+    def problem(self, node: Node | None, path: str, message: str, hint: str = "") -> None:
         """Note something to correct."""
+        if isinstance(node, Scalar) and self.is_unknown(node):
+            return
         if len(self.problems) == MAX_PROBLEMS:
             message, hint, path = "further problems are not listed", "", ""
         elif len(self.problems) > MAX_PROBLEMS:
@@ -101,7 +97,18 @@ class Collector:
             message += f" (in the value of ${', $'.join(node.variables)})"
             if hint.startswith(_SUGGESTION):  # which tells what the value is like
                 hint = ""
-        self.problems.append(Problem(self.source, self._mark(node), path, message, hint, code))
+        self.problems.append(
+            Problem(self.source, self._mark(node), path, message, hint, "malformed")
+        )
+
+    def is_unknown(self, node: Node | None) -> bool:
+        """Whether a variable is missing in a value, or anywhere below it."""
+        if not self.unknown or node is None:
+            return False
+        if isinstance(node, Scalar):
+            return node.mark in self.unknown
+        below = node.items if isinstance(node, Sequence) else [value for _, value in node.entries]
+        return any(map(self.is_unknown, below))
 
     def said(self, path: str, words: str) -> str:
         """Words that repeat a part of the value at a place; nothing if a variable brought it."""
@@ -134,9 +141,13 @@ class Collector:
         self, path: str, code: str, message: str, hint: str = "", node: Node | None = None
     ) -> None:
         """Note something that works and should be looked at."""
-        if len(self.warnings) < MAX_PROBLEMS:
-            at = node or self.nodes.get(path)
-            self.warnings.append(Problem(self.source, self._mark(at), path, message, hint, code))
+        if len(self.warnings) > MAX_PROBLEMS:
+            return
+        at = node or self.nodes.get(path)
+        if len(self.warnings) == MAX_PROBLEMS:
+            message, hint, path, at = "further warnings are not listed", "", "", None
+            code = "further-warnings"
+        self.warnings.append(Problem(self.source, self._mark(at), path, message, hint, code))
 
     @staticmethod
     def _mark(node: Node | None) -> Mark | None:
@@ -218,7 +229,7 @@ class Collector:
     def text(self, node: Node | None, path: str, what: str = "text") -> str | None:
         """The text of a scalar that is not null."""
         if isinstance(node, Scalar) and not node.is_null:
-            return node.text
+            return None if self.is_unknown(node) else node.text
         if node is not None:
             self.expected(node, path, what)
         return None

@@ -18,10 +18,9 @@ from scone.session.placeholders import START
 from scone.session.reading.collect import Collector
 from scone.session.reading.fields import IMAGE, IMAGE_VOLUME, INJECTION_FILE, TAG_POLICIES
 from scone.session.reading.versions import Version
+from scone.session.reading.words import CONTROL, printable_name
 
-_CONTROL: Final = re.compile("[\0-\x1f\x7f]")
 _MAX_PATH: Final = 4095  # Linux PATH_MAX without its NUL
-_MAX_IMAGE_NAME: Final = 512
 _OCTAL: Final = re.compile(r"0o?[0-7]{1,4}")
 _CANONICAL: Final = re.compile(r"[0-9]{1,3}")
 
@@ -61,17 +60,6 @@ def _image(
         tuple(files),
         None if provided is None else _provided(c, provided, f"{path}.provide_secrets"),
     )
-
-
-def printable_name(c: Collector, fields: dict[str, Node], path: str) -> str | None:
-    """The `name` of an image or a volume."""
-    name = c.text(fields.get("name"), f"{path}.name", "a name")
-    if name is None:
-        return None
-    if not 1 <= len(name) <= _MAX_IMAGE_NAME or _CONTROL.search(name) or START in name:
-        c.expected(fields["name"], f"{path}.name", f"1 to {_MAX_IMAGE_NAME} printable characters")
-        return None
-    return name
 
 
 def _once(c: Collector, paths: list[str], listed: list[tuple[str, Node]]) -> dict[str, str]:
@@ -144,7 +132,7 @@ def _path(c: Collector, node: Node, path: str, *, directory: bool = False) -> st
     elif (
         not text.startswith("/")
         or len(text.encode()) > _MAX_PATH
-        or _CONTROL.search(text)
+        or CONTROL.search(text)
         or any(segment in {"", ".", ".."} for segment in segments)
     ):
         hint = "no empty segment, no . or .., no / at the end"

@@ -36,9 +36,14 @@ class Parts:
         self.all_volumes_read = None not in volumes
         self.images_by_name = {image.name: image for image in images if image}
         self.all_images_read = None not in images
-        # Names of secrets that are in the file and have problems of their own.
-        self.unreadable = frozenset(
-            node.text
+        names = [
+            node
             for index, secret in enumerate(secrets)
             if secret is None and isinstance(node := c.nodes.get(f"secrets[{index}].name"), Scalar)
-        )
+        ]
+        self._unreadable = frozenset(node.text for node in names)
+        self._any_unreadable = any(map(c.is_unknown, names))
+
+    def is_unreadable(self, name: str) -> bool:
+        """Whether the file has, or may have, a secret of this name that has problems of its own."""
+        return self._any_unreadable or name in self._unreadable

@@ -32,6 +32,7 @@ from scone.session.reading.advice import advise
 from scone.session.reading.checks import check
 from scone.session.reading.collect import Collector
 from scone.session.reading.fields import SESSION
+from scone.session.reading.fragments import check_fragments
 from scone.session.reading.images import read_images
 from scone.session.reading.parts import Parts
 from scone.session.reading.secrets import read_secrets
@@ -40,14 +41,13 @@ from scone.session.reading.services import read_services
 from scone.session.reading.substitution import substitute
 from scone.session.reading.versions import SUPPORTED, Version, parse_version
 from scone.session.reading.volumes import read_volumes
+from scone.session.reading.words import HEX_32, HEX_64
 
 # Escapes, indentation and defaults make a normal form at most some twelve times as long
 # and give it three times as many values: below this the limits cannot be met.
 _SURELY_SMALL: Final = 12 * 1024
 _RESERVED_BYTES: Final = 64 * 1024
 _RESERVED_NODES: Final = 16
-_HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
-_SALT: Final = re.compile(r"[0-9a-fA-F]{32}")
 TAGS: Final = ("!akv", "!cas")
 _MAY_HOLD_TAGS: Final = re.compile("!akv|!cas")
 
@@ -86,8 +86,6 @@ def read_session(
         _check_tags(c, node, "")
     if variables is not None:
         node = substitute(c, node, variables)
-        if c.problems:  # what would be read now is not what was meant
-            raise document_error(c.in_order(), outer)
     session = session_of(c, node, name=name)
     if session is None or c.problems:
         raise document_error(c.in_order(), outer)
@@ -185,8 +183,8 @@ def session_of(
     )
     access = read_access_policy(c, fields.get("access_policy"), version)
     security = read_security(c, fields.get("security"), version)
-    predecessor = _hex(c, fields, "predecessor", _HASH, "a session hash of 64 hex digits")
-    namespace_hash = _hex(c, fields, "namespace_hash", _HASH, "a session hash of 64 hex digits")
+    predecessor = _hex(c, fields, "predecessor", HEX_64, "a session hash of 64 hex digits")
+    namespace_hash = _hex(c, fields, "namespace_hash", HEX_64, "a session hash of 64 hex digits")
     if predecessor and namespace_hash:
         hint = "it is compared when a session is created; leave it out in updates"
         c.problem_at("namespace_hash", "expected no namespace_hash beside predecessor", hint)
@@ -195,7 +193,7 @@ def session_of(
         name=_name(c, fields.get("name"), version) or "",
         predecessor=predecessor,
         namespace_hash=namespace_hash,
-        salt=_hex(c, fields, "salt", _SALT, "a salt of 32 hex digits (openssl rand -hex 16)"),
+        salt=_hex(c, fields, "salt", HEX_32, "a salt of 32 hex digits (openssl rand -hex 16)"),
         secrets=tuple(secret for secret in parts.secrets if secret),
         volumes=tuple(volume for volume in parts.volumes if volume),
         images=tuple(image for image in parts.images if image),
@@ -208,6 +206,8 @@ def session_of(
     if canonical:  # it was checked when it was taken; later rules are for later uploads
         return session
     check(c, parts, session, version)
+    if not c.problems:
+        check_fragments(c, session)
     if not c.problems:
         advise(c, node, parts, session, version)
     return session
@@ -237,7 +237,11 @@ def _check_tags(c: Collector, node: Node, path: str) -> None:
 
 def _version(c: Collector, node: Node) -> Version | None:
     if not isinstance(node, Mapping):
-        c.expected(node, "", "a session: a mapping with version and name", got=False)
+        if isinstance(node, Scalar) and node.is_null and not node.text:
+            message = "the file is empty, expected a mapping with version and name"
+            c.problem(node, "", message)
+        else:
+            c.expected(node, "", "a session: a mapping with version and name", got=False)
         return None
     found = next((value for key, value in node.entries if key.text == "version"), None)
     if found is None or (isinstance(found, Scalar) and found.is_null):

@@ -27,8 +27,8 @@ from scone.session.reading.fields import (
     Field,
 )
 from scone.session.reading.versions import Version
+from scone.session.reading.words import HEX_64
 
-_HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
 _HASH_FORM: Final = "a session hash of 64 hex digits"
 _ADDRESS: Final = re.compile(
     r"(?:https://)?(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
@@ -158,7 +158,7 @@ def _bare(c: Collector, node: Scalar, path: str, version: Version) -> _Found | N
     if not version.is_0_2:
         message = "a name alone is the form of language 0.2"
         c.warn(path, "deprecated-reference", message, "write session: NAME", node=node)
-    if colon and not _HASH.fullmatch(digest):
+    if colon and not HEX_64.fullmatch(digest):
         c.expected(node, path, f"NAME:HASH with {_HASH_FORM}", got=False)
         return None
     checked = _name(c, node, path, name, relative=version.admits("0.3.10"))
@@ -218,7 +218,7 @@ def _reference(
     at, where = fields[targets[0]], f"{path}.{targets[0]}"
     text = c.text(at, where, "the name of a session")
     name = None if text is None else _name(c, at, where, text, relative=relative and url is None)
-    digest = c.matching(fields.get("session_hash"), f"{path}.session_hash", _HASH, _HASH_FORM)
+    digest = c.matching(fields.get("session_hash"), f"{path}.session_hash", HEX_64, _HASH_FORM)
     hashes = {key: _key_hash(c, fields.get(key), f"{path}.{key}") for key in keys}
     if len(c.problems) > before or not name:
         return None

@@ -14,8 +14,10 @@ from scone.errors import MalformedError
 from scone.session.model import (
     DEFAULT_KEY_TYPE,
     DEFAULT_SECRET_SIZE,
+    MAX_COMMON_NAME,
     MAX_SECRET_SIZE,
     MIN_VALID_FOR,
+    RESERVED_CLAIMS,
     AadToken,
     AkvImport,
     Duration,
@@ -24,7 +26,6 @@ from scone.session.model import (
     SecretSpec,
 )
 from scone.session.pem import certificates_text, private_key_text, public_key_text
-from scone.session.placeholders import reference
 from scone.session.reading.collect import Collector
 from scone.session.reading.durations import parse_duration
 from scone.session.reading.fields import (
@@ -38,25 +39,20 @@ from scone.session.reading.fields import (
     VALIDITY,
 )
 from scone.session.reading.references import read_secret_exports, read_secret_import
-from scone.session.reading.services import segment
 from scone.session.reading.templates import MAX_KEY, fragment
 from scone.session.reading.versions import Version
+from scone.session.reading.words import secret_name, segment, vault_host
 
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _DNS: Final = re.compile(
     r"(?=.{1,253}\Z)(?:\*\.)?(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*"
     r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 )
-_MAX_COMMON_NAME: Final = 64  # RFC 5280, A.1: ub-common-name
 _ONLY_GENERATED: Final = ("key_type", "common_name", "endpoint", "dns", "san", "valid_for")
 _BESIDE_IMPORT: Final = frozenset(
     {"name", "kind", "import", "import_akv", "export", "export_public"}
 )
 _MAX_CLAIMS: Final = 100
-_RESERVED_CLAIMS: Final = ("iat", "nbf", "exp")  # set by the CAS when it makes the token
-_VAULT: Final = re.compile(
-    r"(?:https://)?(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(?::[0-9]{1,5})?)/?"
-)
 _AZURE_ID: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,126}[A-Za-z0-9])?")
 _AKV_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,127}")
 _THUMBPRINT: Final = re.compile(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}")
@@ -104,7 +100,7 @@ def _secret(c: Collector, node: Node, path: str, version: Version) -> SecretSpec
         hint = f"one of {', '.join(_known_kinds(version))}"
         c.problem(node, f"{path}.kind", "required unless the secret is imported", hint)
         return None
-    return spec
+    return None if c.is_unknown(node) else spec
 
 
 def _check_parameters(
@@ -122,8 +118,8 @@ def _check_parameters(
         elif key in _BESIDE_IMPORT:
             continue
         elif key not in allowed and kind:
-            parameters = ", ".join(sorted(allowed)) or "no parameters"
-            c.problem_at(where, f"a secret of kind {kind} has no {key}", f"there is {parameters}")
+            there = f"there is {', '.join(sorted(allowed))}" if allowed else "it has no parameters"
+            c.problem_at(where, f"a secret of kind {kind} has no {key}", there)
         elif key in _ONLY_GENERATED and "value" in fields:
             hint = "it describes values that the CAS generates"
             c.problem_at(where, f"expected no {key} beside an explicit value", hint)
@@ -222,7 +218,7 @@ def _claims(c: Collector, node: Node | None, path: str) -> tuple[tuple[str, str]
         where = f"{path}.{key.text}"
         if not 1 <= len(key.text) <= MAX_KEY or not key.text.isprintable():
             c.problem(key, path, f"expected names of 1 to {MAX_KEY} printable characters")
-        elif key.text in _RESERVED_CLAIMS:
+        elif key.text in RESERVED_CLAIMS:
             c.problem(key, where, "expected another claim: the CAS sets this one")
         text = c.text(value, where, "text (numbers and nested values are not supported)")
         c.nodes[where] = value
@@ -241,29 +237,6 @@ def _import_akv(c: Collector, node: Node | None, path: str, version: Version) ->
         token=secret_name(c, fields.get("token"), f"{path}.token"),
         decryption_key=secret_name(c, fields.get("decryption_key"), f"{path}.decryption_key"),
     )
-
-
-def vault_host(c: Collector, node: Node | None, path: str) -> str:
-    """The host name of a vault, without https:// and a slash at its end."""
-    text = c.text(node, path, "the address of a key vault")
-    found = text and _VAULT.fullmatch(text)
-    if not found:
-        if node is not None and text is not None:
-            c.expected(node, path, "the address of a key vault such as NAME.vault.azure.net")
-        return ""
-    return found["host"].lower()
-
-
-def secret_name(c: Collector, node: Node | None, path: str) -> str | None:
-    """The name in `$$SCONE::NAME$$`, a reference to a secret as a whole."""
-    text = c.text(node, path, "$$SCONE::NAME$$")
-    if text is None or node is None:
-        return None
-    found = reference(text)
-    if found is None or not found.name or found.format or found.escape_json:
-        c.expected(node, path, "$$SCONE::NAME$$", "the name of a secret, without format")
-        return None
-    return found.name
 
 
 def _value(
@@ -302,8 +275,8 @@ def _value(
 
 def _common_name(c: Collector, node: Node | None, path: str) -> str | None:
     text = c.text(node, path)
-    if text is not None and node is not None and not 1 <= len(text) <= _MAX_COMMON_NAME:
-        c.expected(node, path, f"1 to {_MAX_COMMON_NAME} characters")
+    if text is not None and node is not None and not 1 <= len(text) <= MAX_COMMON_NAME:
+        c.expected(node, path, f"1 to {MAX_COMMON_NAME} characters")
     return text
 
 

@@ -19,14 +19,12 @@ from scone.session.reading.fields import (
     SECURITY,
     TOLERATE,
 )
-from scone.session.reading.secrets import secret_name, vault_host
-from scone.session.reading.services import otp_secret_text
 from scone.session.reading.templates import templated
 from scone.session.reading.versions import Version
+from scone.session.reading.words import HEX_64, otp_secret_text, secret_name, vault_host
 
 _ADVISORY: Final = re.compile(r"(?:INTEL|SIM)-SA-[0-9]{5}")  # SIM: a simulated vendor's
 _MAA_URL: Final = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]{0,251}(?::[0-9]{1,5})?/?")
-_QE_KEY: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def read_security(c: Collector, node: Node | None, version: Version) -> Security | Template:
@@ -88,7 +86,7 @@ def _check_mode(
 ) -> None:
     """What belongs together in security.attestation (pages "Azure", "Local Attestation")."""
     path = "security.attestation"
-    if c.templating or attestation is None:
+    if c.templating or attestation is None or c.is_unknown(attestation):
         return
     if mode == "maa":
         if "url" not in found:
@@ -138,7 +136,7 @@ def _advisories(c: Collector, node: Node | None, path: str) -> tuple[str, ...] |
 
 def _qe_keys(c: Collector, node: Node | None, path: str) -> tuple[str, ...]:
     keys = (
-        c.matching(item, where, _QE_KEY, "a key of 64 hex digits")
+        c.matching(item, where, HEX_64, "a key of 64 hex digits")
         for where, item in c.items(node, path, scalar=True)
     )
     return tuple(dict.fromkeys(key.lower() for key in keys if key))

@@ -10,16 +10,13 @@ from scone.documents import Mapping, Node, Scalar, Sequence
 from scone.errors import MalformedError
 from scone.session.command import host_argument, split
 from scone.session.model import FspfPolicy, Service, Signer, Template, Variant
-from scone.session.names import ALPHABET, is_segment
-from scone.session.otp import MIN_SECRET_BYTES, is_otp_secret
-from scone.session.placeholders import START, reference
+from scone.session.placeholders import START
 from scone.session.reading.collect import Collector
 from scone.session.reading.fields import FSPF_POLICIES, SERVICE, SIGNER, VARIANT
 from scone.session.reading.templates import templated
 from scone.session.reading.versions import Version
-from scone.session.reading.volumes import fspf_key, fspf_tag
+from scone.session.reading.words import HEX_64, fspf_key, fspf_tag, otp_secret_text, segment
 
-_HEX_64: Final = re.compile(r"[0-9a-fA-F]{64}")
 _MEASUREMENT: Final = "a measurement of 64 hex digits"
 _HOST_VARIABLE: Final = re.compile(r"(?:\\@\\@|@@)(.*)", re.DOTALL)
 _QE_ID: Final = re.compile(r"(?i:INTEL_QE_ID):([0-9a-fA-F]{32})")
@@ -32,16 +29,6 @@ _UINT16: Final = 0xFFFF
 def read_services(c: Collector, node: Node | None, version: Version) -> list[Service | None]:
     """The services in the order of the file; None for one without a usable name."""
     return [_service(c, item, path, version) for path, item in c.items(node, "services")]
-
-
-def segment(c: Collector, fields: dict[str, Node], path: str) -> str | None:
-    """The `name` of a service, secret or image."""
-    node = fields.get("name")
-    text = c.text(node, f"{path}.name", "a name")
-    if text is None or node is None or is_segment(text):
-        return text
-    c.expected(node, f"{path}.name", f"a name of 1 to 128 characters ({ALPHABET})")
-    return None
 
 
 def _service(c: Collector, node: Node, path: str, version: Version) -> Service | None:
@@ -108,23 +95,6 @@ def _fspf_policy(c: Collector, node: Node | None, path: str) -> FspfPolicy:
     return cast("FspfPolicy", word or "rollback_protected_reinitializable")
 
 
-def otp_secret_text(c: Collector, node: Node | None, path: str) -> str | None:
-    """A base32 secret (RFC 4648, without padding) of 128 bits or more, or a placeholder."""
-    text = c.text(node, path, "a base32 secret")
-    if text is None or node is None:
-        return None
-    if START in text:
-        if reference(text) is not None:
-            return text
-        c.expected(node, path, "$$SCONE::name$$ alone, without other text", got=False)
-    elif not is_otp_secret(text):
-        expected = f"base32 without padding (A-Z, 2-7) of at least {8 * MIN_SECRET_BYTES} bits"
-        c.expected(node, path, expected, "26 characters or more", got=False)
-    else:
-        return text
-    return None
-
-
 def _platforms(
     c: Collector, node: Node | None, path: str, version: Version
 ) -> tuple[str, ...] | Template:
@@ -145,16 +115,16 @@ def platforms(c: Collector, node: Node, path: str) -> tuple[str, ...]:
             continue
         if known := _QE_ID.fullmatch(text):
             found[f"INTEL_QE_ID:{known[1].lower()}"] = None
-        elif _HEX_64.fullmatch(text):
+        elif HEX_64.fullmatch(text):
             found[text.lower()] = None
         else:
-            hint = "scone las show-tcb-state prints the Intel QE ID"
+            hint = "the LAS prints it when it starts, scone cas attest that of a CAS"
             c.expected(item, where, _PLATFORM, hint)
     return tuple(found)
 
 
 def _measurement(c: Collector, node: Node, path: str) -> str:
-    return (c.matching(node, path, _HEX_64, _MEASUREMENT) or "").lower()
+    return (c.matching(node, path, HEX_64, _MEASUREMENT) or "").lower()
 
 
 def _command(
@@ -310,6 +280,6 @@ def _signer(c: Collector, node: Node, path: str, version: Version) -> Signer | N
     if low is not None and high is not None and low > high:
         c.problem(fields["isvsvn_min"], f"{path}.isvsvn_min", "expected isvsvn_min <= isvsvn_max")
     mrsigner = c.matching(
-        fields.get("mrsigner"), f"{path}.mrsigner", _HEX_64, "a signer of 64 hex digits"
+        fields.get("mrsigner"), f"{path}.mrsigner", HEX_64, "a signer of 64 hex digits"
     )
     return Signer((mrsigner or "").lower(), product or 0, exact, low, high)

@@ -9,6 +9,7 @@ the value `~` becomes null.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from collections.abc import Mapping as MappingType
 from dataclasses import replace
 from typing import Final
@@ -23,12 +24,32 @@ _PIECES: Final = re.compile(
     rf"(?P<keep>{re.sub('[(][?]P<[a-z]+>', '(?:', WHOLE.pattern)}|\$\$)"
     rf"|\$(?P<bare>{_NAME})|\$\{{(?P<braced>{_NAME})\}}|(?P<broken>\$\{{)"
 )
+_GIVE: Final = "give it with -e NAME=VALUE or --use-env"
 _REFUSED: Final = re.compile("[\0\ud800-\udfff]")
 
 
 def substitute(c: Collector, node: Node, variables: MappingType[str, str]) -> Node:
-    """The tree with every variable in its values replaced; problems go to the collector."""
+    """The tree with every variable in its values replaced; problems go to the collector.
+
+    What has a problem here stays as it was, and the collector says nothing more about it.
+    """
     return _Substitution(c, variables).node(node, "")
+
+
+def variables_of(node: Node, path: str = "") -> Iterator[tuple[str, str]]:
+    """Each variable in the values of a template, with the path of the value that it stands in."""
+    match node:
+        case Scalar():
+            for found in _PIECES.finditer(node.text):
+                name = found["bare"] or found["braced"]
+                if name is not None:
+                    yield name, path
+        case Sequence():
+            for index, item in enumerate(node.items):
+                yield from variables_of(item, f"{path}[{index}]")
+        case Mapping():
+            for key, value in node.entries:
+                yield from variables_of(value, f"{path}.{key.text}" if path else key.text)
 
 
 class _Substitution:
@@ -58,29 +79,35 @@ class _Substitution:
 
     def scalar(self, node: Scalar, path: str) -> Scalar:
         used: dict[str, None] = {}
+        failed = False
+
+        def problem(message: str, hint: str = "") -> str:
+            nonlocal failed
+            failed = True
+            self.c.problem(node, path, message, hint)
+            return ""
 
         def value(found: re.Match[str]) -> str:
             if found["keep"] is not None:
                 return found["keep"]
             name = found["bare"] or found["braced"]
             if name is None:
-                self.c.problem(node, path, "expected ${NAME} with a name in it")
-                return ""
+                return problem("expected ${NAME} with a name in it")
             if name not in self.variables:
-                self.c.problem(node, path, f"Value for variable ${name} is missing")
-                return ""
+                return problem(f"Value for variable ${name} is missing", _GIVE)
             text = self.variables[name]
             used[name] = None
             if _REFUSED.search(text):
-                self.c.problem(node, path, f"expected text without NUL in the value of ${name}")
-                return ""
+                return problem(f"expected text without NUL in the value of ${name}")
             self.budget -= len(text)
             if self.budget < 0:
-                self.c.problem(node, path, f"expected values of at most {MAX_BYTES} characters")
-                return ""
+                return problem(f"expected values of at most {MAX_BYTES} characters")
             return text
 
         text = _PIECES.sub(value, node.text)
+        if failed:
+            self.c.unknown.add(node.mark)
+            return node
         if not used:
             return replace(node, text=text)
         first = next(iter(used))

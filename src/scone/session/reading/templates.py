@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from scone.documents import Mapping, Node, Scalar, Sequence
 from scone.session.model import Template
-from scone.session.placeholders import START, reference
+from scone.session.placeholders import START, Placeholder, reference
 from scone.session.reading.collect import Collector
 from scone.session.reading.fields import (
     ACCESS_POLICY,
@@ -76,6 +76,28 @@ def template(c: Collector, node: Node, path: str) -> Template:
 def fragment(c: Collector, node: Node, path: str) -> str:
     """The value of a config-fragment as compact JSON, all scalars as text."""
     return _compact(_data(c, node, path, placeholders=False))
+
+
+def put_in(data: Any, value: Callable[[Placeholder], Node]) -> Node:
+    """The tree of a section's data; a list that a secret brings into a list becomes part of it."""
+    match data:
+        case str():
+            found = reference(data)
+            return Scalar(data, "double", None) if found is None else value(found)
+        case list():
+            items: list[Node] = []
+            for item in data:
+                node = put_in(item, value)
+                brings = isinstance(item, str) and isinstance(node, Sequence)
+                items += node.items if brings and isinstance(node, Sequence) else (node,)
+            return Sequence(tuple(items), None)
+        case _:
+            return Mapping(
+                tuple(
+                    (Scalar(key, "plain", None), put_in(item, value)) for key, item in data.items()
+                ),
+                None,
+            )
 
 
 def _compact(data: Data) -> str:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final, cast
 
 from scone.documents import Node
 from scone.session.model import FilesMode, Volume
-from scone.session.placeholders import START, reference
 from scone.session.reading.collect import Collector
 from scone.session.reading.fields import FILES_MODES, VOLUME
-from scone.session.reading.images import printable_name
 from scone.session.reading.references import read_volume_exports, read_volume_import
 from scone.session.reading.versions import Version
+from scone.session.reading.words import fspf_key, fspf_tag, printable_name
 
-_KEY: Final = re.compile(r"[0-9a-fA-F]{64}")
-_TAG: Final = re.compile(r"[0-9a-fA-F]{32}")
 _NOT_WITH_IMPORT: Final = ("fspf_key", "fspf_tag", "export", "files")
 
 
@@ -49,31 +45,3 @@ def _volume(c: Collector, node: Node, path: str, version: Version) -> Volume | N
         exports=read_volume_exports(c, fields.get("export"), f"{path}.export", version),
     )
     return volume if name else None
-
-
-def fspf_key(
-    c: Collector, node: Node | None, path: str, version: Version, since: str
-) -> str | None:
-    """A key in lower-case hex, or the placeholder of a binary secret."""
-    text = c.text(node, path, "a key of 64 hex digits")
-    if text is None or node is None:
-        return None
-    if _KEY.fullmatch(text):
-        return text.lower()
-    if START in text:
-        found = reference(text)
-        if found is not None and not found.escape_json:
-            if version.admits(since):
-                return text
-            c.problem(node, path, f"a secret as key needs version {since} or newer")
-        else:
-            c.expected(node, path, "$$SCONE::NAME$$ of a binary secret, alone", got=False)
-    else:
-        c.expected(node, path, "a key of 64 hex digits", got=False)
-    return None
-
-
-def fspf_tag(c: Collector, node: Node | None, path: str) -> str | None:
-    """A tag in lower-case hex."""
-    text = c.matching(node, path, _TAG, "a tag of 32 hex digits")
-    return text and text.lower()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import takewhile, zip_longest
 from typing import Final
 
 from scone.session.canonical import Value, session_value
@@ -17,6 +18,7 @@ from scone.session.reading.fields import SECRET_KEYS
 
 _NAMES: Final = re.compile(r"\[.*?\]")
 _MAX_SHOWN: Final = 80
+_CONTEXT: Final = 20
 
 
 def differences(expected: Session, active: Session) -> list[str]:
@@ -43,7 +45,7 @@ def _compare(wanted: Value, found: Value, path: str, lines: list[str]) -> None:
             _compare(wanted.get(key), found.get(key), f"{path}.{key}" if path else key, lines)
         return
     by_name = _by_name(wanted), _by_name(found)
-    if by_name[0] is not None and by_name[1] is not None:
+    if by_name[0] is not None and by_name[1] is not None and (by_name[0] or by_name[1]):
         names = dict.fromkeys((*by_name[0], *by_name[1]))
         before = len(lines)
         for name in names:
@@ -52,12 +54,17 @@ def _compare(wanted: Value, found: Value, path: str, lines: list[str]) -> None:
             wanted_order, found_order = map(", ".join, (by_name[0], by_name[1]))
             lines.append(f"{path}: expected the order {wanted_order}, found {found_order}")
         return
+    if isinstance(wanted, list) and isinstance(found, list) and not _is_secret(path):
+        for index, (one, other) in enumerate(zip_longest(wanted, found)):
+            _compare(one, other, f"{path}[{index}]", lines)
+        return
     if _is_pem(wanted) and _is_pem(found):
         lines.append(f"{path}: expected another certificate than the one found")
     elif _is_secret(path) and wanted is not None and found is not None:
         lines.append(f"{path}: differs (not shown)")
     else:
-        lines.append(f"{path}: expected {_shown(wanted, path)}, found {_shown(found, path)}")
+        one, other = _where_they_differ(_shown(wanted, path), _shown(found, path))
+        lines.append(f"{path}: expected {one}, found {other}")
 
 
 def _section(value: Value, other: Value) -> Value:
@@ -96,5 +103,18 @@ def _shown(value: Value, path: str) -> str:
         return "one"
     if _is_secret(path):
         return "a value (not shown)"
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _where_they_differ(one: str, other: str) -> tuple[str, str]:
+    """Both texts; of long ones the part that begins shortly before the first difference."""
+    if max(len(one), len(other)) <= _MAX_SHOWN:
+        return one, other
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    start = max(sum(1 for _ in alike) - _CONTEXT, 0)
+    return _cut(one, start), _cut(other, start)
+
+
+def _cut(text: str, start: int) -> str:
+    end = start + _MAX_SHOWN
+    return ("..." if start else "") + text[start:end] + ("..." if end < len(text) else "")

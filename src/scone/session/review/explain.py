@@ -14,17 +14,16 @@ from typing import Final
 
 from scone.attestation.appraise import CATEGORIES, NotTrustedError, appraise_service
 from scone.attestation.verify import VerifiedEvidence
-from scone.crypto.secret import SecretBytes
 from scone.session.model import Security, Service, Session, Signer, Variant
 from scone.session.reading.fields import TOLERATE
 from scone.session.resolve import (
     UnresolvedError,
+    explicit_values,
     resolved_platforms,
     resolved_security,
     resolved_variants,
 )
 from scone.session.review.sights import Sight, host_inputs, sights
-from scone.session.secrets.values import AsciiValue, FragmentValue, SecretValue
 from scone.session.uses import names_for_appraisal, names_for_service
 
 _CODE: Final = {"mrenclave", "mrsigner", "isvprodid", "isvsvn", "attestation"}
@@ -91,23 +90,27 @@ def needs(session: Session, service: Service) -> Needs:
     Raises:
         MalformedError: a text that begins like a placeholder and is none.
     """
-    start = list(host_inputs(session, service))
+    deciding = names_for_appraisal(session, service)
+    start = [*host_inputs(session, service), *_protected(session, service)]
+    deciding = names_for_appraisal(session, service)
     try:
-        security = resolved_security(session, _explicit(session))
+        security = resolved_security(session, explicit_values(session))
         start += _factors(service, security)
         evidence = tuple(_evidence(session, service, security))
-    except UnresolvedError:
-        evidence = ("decided by secrets that are not known here (below)",)
+    except UnresolvedError as error:
+        unknown = not deciding <= explicit_values(session).keys()
+        why = "decided by secrets that are not known here (below)" if unknown else str(error)
+        evidence = (why,)
     return Needs(
         evidence=evidence,
         at_start=tuple(start),
         secrets=sights(session, service),
         imports=tuple(_imports(session, service)),
-        deciding=tuple(sorted(names_for_appraisal(session, service))),
+        deciding=tuple(sorted(deciding)),
     )
 
 
-def judge(session: Session, service: Service, verified: VerifiedEvidence) -> Verdict:
+def verdict_on(session: Session, service: Service, verified: VerifiedEvidence) -> Verdict:
     """Whether genuine evidence gets the configuration of the service.
 
     In mode maa only the program is judged, in mode none nothing is.
@@ -115,7 +118,7 @@ def judge(session: Session, service: Service, verified: VerifiedEvidence) -> Ver
     Raises:
         UnresolvedError: imported or generated secrets decide; they are not known here.
     """
-    values = _explicit(session)
+    values = explicit_values(session)
     security = resolved_security(session, values)
     if security.mode == "none":
         return Verdict(
@@ -143,18 +146,6 @@ def judge(session: Session, service: Service, verified: VerifiedEvidence) -> Ver
         instead=instead,
         fix=fix,
     )
-
-
-def _explicit(session: Session) -> dict[str, SecretValue]:
-    found: dict[str, SecretValue] = {}
-    for spec in session.secrets:
-        if spec.value is None:
-            continue
-        if spec.kind == "config-fragment":
-            found[spec.name] = FragmentValue(spec.value)
-        elif spec.kind == "ascii":
-            found[spec.name] = AsciiValue(SecretBytes(spec.value.encode()))
-    return found
 
 
 def _failed(
@@ -349,7 +340,7 @@ def _fix(service: Service, code: list[str], judged: _Platform) -> Iterator[str]:
 
 
 def _evidence(session: Session, service: Service, security: Security) -> Iterator[str]:
-    values = _explicit(session)
+    values = explicit_values(session)
     if security.mode == "none":
         yield "none: whoever asks gets the configuration (mode: none)"
         return
@@ -391,6 +382,19 @@ def _factors(service: Service, security: Security) -> Iterator[str]:
         yield "a new start: each is attested once (singleton_enclaves)"
 
 
+def _protected(session: Session, service: Service) -> Iterator[str]:
+    """Files that a launcher has to decrypt or authenticate; `scone-run` refuses the start."""
+    image = session.image_of(service)
+    found = [
+        f"volume {one.name}, protected, at {one.path}" for one in (image.volumes if image else ())
+    ]
+    if service.fspf_path is not None:
+        found.append(f"the file system protection file {service.fspf_path}")
+    yield from (
+        f"{one} (scone-run of this version cannot do that: it refuses to start)" for one in found
+    )
+
+
 def _imports(session: Session, service: Service) -> Iterator[tuple[str, str]]:
     for name in sorted(names_for_service(session, service)):
         spec = session.secret(name)
@@ -402,6 +406,12 @@ def _imports(session: Session, service: Service) -> Iterator[tuple[str, str]]:
             yield name, where + (f", of the CAS {source.cas_url}" if source.cas_url else "")
         elif spec.akv is not None:
             yield name, f"vault {spec.akv.vault}, secret {spec.akv.secret_name or name}"
+        elif spec.aad is not None:
+            token = spec.aad
+            yield (
+                name,
+                f"a token for application {token.client_id} of Azure tenant {token.tenant_id}",
+            )
     image = session.image_of(service)
     for mount in image.volumes if image else ():
         volume = session.volume(mount.name)

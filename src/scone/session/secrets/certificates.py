@@ -43,11 +43,10 @@ from scone.crypto.keys import (
 )
 from scone.crypto.secret import SecretBytes
 from scone.errors import LimitError, MalformedError, UsageError
-from scone.session.model import MAX_ISSUERS, MIN_VALID_FOR, SecretSpec, Session
+from scone.session.model import MAX_COMMON_NAME, MAX_ISSUERS, MIN_VALID_FOR, SecretSpec, Session
 from scone.session.secrets.loading import Loaded
 from scone.session.secrets.values import CertificateValue, PrivateKeyValue, SecretValue
 
-_MAX_COMMON_NAME: Final = 64
 _RENEWED_AFTER: Final = 2 / 3
 
 
@@ -334,11 +333,11 @@ def _common_name(spec: SecretSpec) -> str:
         return spec.common_name
     from_san = (entry[4:] for entry in spec.san if entry.startswith("dns:"))
     first = next(iter((*spec.dns, *from_san)), "")
-    return first if 1 <= len(first) <= _MAX_COMMON_NAME else _short(spec.name)
+    return first if 1 <= len(first) <= MAX_COMMON_NAME else _short(spec.name)
 
 
 def _short(text: str) -> str:
-    return text[:_MAX_COMMON_NAME]
+    return text[:MAX_COMMON_NAME]
 
 
 def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import datetime as dt
 from collections.abc import Mapping
-from secrets import token_bytes
 from types import MappingProxyType
 from typing import Final
 
@@ -46,6 +45,7 @@ from scone.session.secrets.values import (
     SecretValue,
     SecretValues,
 )
+from scone.strict_json import parse_hex
 
 _MAX_RSA_KEYS: Final = 32  # a tenth of a second and more of the CAS for each
 _MAX_RSA_SIGNATURES: Final = 32  # made again at each renewal
@@ -74,7 +74,7 @@ def generate(
     *,
     previous: tuple[Session, SecretValues] | None,
     now: dt.datetime,
-    random: Random = token_bytes,
+    random: Random,
     foreign: Mapping[str, SecretValue] = MappingProxyType({}),
 ) -> SecretValues:
     """The values of a new version of a session; `previous` is the version that it replaces.
@@ -124,7 +124,7 @@ def renew(
     session: Session,
     values: SecretValues,
     now: dt.datetime,
-    random: Random = token_bytes,
+    random: Random,
     foreign: Mapping[str, SecretValue] = MappingProxyType({}),
 ) -> SecretValues:
     """The same values, with new certificates (over the same keys) for those that are due.
@@ -300,7 +300,7 @@ def _made(spec: SecretSpec, now: dt.datetime, random: Random) -> SecretValue:
         case "binary":
             if spec.value is None:
                 return BinaryValue(SecretBytes(random(size)))
-            return BinaryValue(_hexadecimal(spec.value, place))
+            return BinaryValue(SecretBytes(parse_hex(spec.value, place)))
         case "pgp-key":
             # Base32, because GnuPG takes 32 hex digits for the fingerprint of a key.
             user_id = base64.b32encode(random(_USER_ID_SIZE)).decode("ascii").rstrip("=").lower()
@@ -325,11 +325,3 @@ def _printable(size: int, random: Random) -> SecretBytes:
         drawn = random(size - len(found) + 8)
         found += bytes(_FIRST + byte % count for byte in drawn if byte < usable)
     return SecretBytes(bytes(found[:size]))
-
-
-def _hexadecimal(text: str, place: str) -> SecretBytes:
-    if len(text) % 2 or not all(character in "0123456789abcdefABCDEF" for character in text):
-        raise MalformedError(
-            place, "an even number of hexadecimal digits", f"{len(text)} characters"
-        )
-    return SecretBytes(bytes.fromhex(text))

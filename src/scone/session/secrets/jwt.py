@@ -5,7 +5,6 @@ Made anew each time they are handed out, never stored. Session language 0.3.12, 
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import json
 from collections.abc import Mapping
@@ -17,14 +16,13 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from scone.crypto.secret import SecretBytes
 from scone.errors import LimitError, UsageError
-from scone.session.model import SecretSpec
+from scone.session.model import RESERVED_CLAIMS, SecretSpec
 from scone.session.placeholders import SOFTWARE_IDENTITY, Placeholder, reference
 from scone.session.secrets.loading import Loaded
 from scone.session.secrets.render import render
 from scone.session.secrets.values import AsciiValue, PrivateKeyValue, SecretValue
+from scone.strict_json import to_base64url
 
-RESERVED_CLAIMS: Final = ("iat", "nbf", "exp")
-"""The claims that the CAS sets, in seconds since 1970."""
 _HEADER: Final = {"alg": "ES384", "typ": "JWT"}
 _SIZE: Final = 48
 _MAX_CLAIMS: Final = 64 * 1024
@@ -70,7 +68,7 @@ def mint_jwt(
     signed = _part(_HEADER) + b"." + _part(claims)
     r, s = decode_dss_signature(key.sign(signed, ec.ECDSA(hashes.SHA384())))
     signature = r.to_bytes(_SIZE, "big") + s.to_bytes(_SIZE, "big")
-    return AsciiValue(SecretBytes(signed + b"." + _base64url(signature)))
+    return AsciiValue(SecretBytes(signed + b"." + to_base64url(signature).encode()))
 
 
 def jwt_signing_key(
@@ -119,8 +117,5 @@ def _claim(
 
 
 def _part(value: Mapping[str, str | int] | Mapping[str, str]) -> bytes:
-    return _base64url(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8"))
-
-
-def _base64url(content: bytes) -> bytes:
-    return base64.urlsafe_b64encode(content).rstrip(b"=")
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return to_base64url(text.encode()).encode()

@@ -17,7 +17,7 @@ from scone.crypto.secret import SecretBytes
 from scone.errors import MalformedError
 
 
-def load_unchecked_key(pkcs8_der: SecretBytes, place: str = "private key") -> PrivateKey:
+def load_unchecked_key(pkcs8_der: SecretBytes) -> PrivateKey:
     """The key object of a PKCS#8 DER private key; the numbers of an RSA key are not tested.
 
     Raises:
@@ -29,10 +29,10 @@ def load_unchecked_key(pkcs8_der: SecretBytes, place: str = "private key") -> Pr
         )
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # Not chained: OpenSSL's reason may quote the input.
-        raise MalformedError(place, "a PKCS#8 private key") from None
+        raise MalformedError("private key", "a PKCS#8 private key") from None
     if isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey):
         return key
-    raise MalformedError(place, "a private key of a session", "another type of key")
+    raise MalformedError("private key", "a private key of a session", "another type of key")
 
 
 class Loaded:

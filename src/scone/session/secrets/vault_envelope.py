@@ -7,8 +7,6 @@ a value is base64 of: version 0x00A1, key type 0x0002, payload length (two bytes
 
 from __future__ import annotations
 
-import base64
-import binascii
 import struct
 from typing import Final
 
@@ -46,6 +44,7 @@ from scone.session.secrets.values import (
     PublicKeyValue,
     SecretValue,
 )
+from scone.strict_json import parse_base64, parse_hex
 
 BINARY: Final = "binary"
 PKCS1: Final = "PKCS#1"
@@ -102,8 +101,8 @@ def decrypt(text: SecretBytes, key: SecretBytes) -> SecretBytes:
             f"decryption_key: expected a binary secret of {_KEY_BYTES} bytes, got {len(key)}"
         )
     try:
-        raw = base64.b64decode(text.reveal().strip(), validate=True)
-    except (binascii.Error, ValueError):
+        raw = parse_base64(text.reveal().strip().decode("ascii"), place, len(text))
+    except (UnicodeDecodeError, MalformedError):
         hint = "is the vault's value encrypted at all? Then leave out decryption_key"
         raise MalformedError(place, "base64", hint=hint) from None
     if len(raw) < _HEAD.size + _TAG_BYTES:
@@ -239,12 +238,11 @@ def _from_pkcs1(payload: SecretBytes) -> SecretBytes:
 
 
 def _hexadecimal(text: str, place: str) -> SecretBytes:
-    digits = text.strip()
-    if len(digits) % 2 or not set(digits) <= set("0123456789abcdefABCDEF"):
-        raise MalformedError(
-            place,
-            "an even number of hexadecimal digits",
-            hint="leave out kind to have it as text, or encrypt it (decryption_key) and set the "
-            f"content type in the vault to {BINARY}",
+    try:
+        return SecretBytes(parse_hex(text.strip(), place))
+    except MalformedError as error:
+        error.hint = (
+            "leave out kind to have it as text, or encrypt it (decryption_key) and set the "
+            f"content type in the vault to {BINARY}"
         )
-    return SecretBytes(bytes.fromhex(digits))
+        raise

@@ -43,7 +43,6 @@ class Changes:
         *,
         texts: tuple[str, str],
         implies: Callable[[_T, _T], bool] = lambda one, other: one == other,
-        shown: Callable[[_T], str] = str,
     ) -> None:
         """What grows from old to new is weaker; `texts` say that one was gained, and lost.
 
@@ -57,7 +56,7 @@ class Changes:
         for effect, text, mine, theirs in sides:
             for one in mine:
                 if not any(implies(one, other) for other in theirs):
-                    self.add(effect, topic, subject, text.format(shown(one)))
+                    self.add(effect, topic, subject, text.format(one))
 
     def protection(self, topic: str, subject: str, what: str, old: object, new: object) -> None:
         """Something whose absence is weaker; another one is a change. Never shown."""

@@ -7,7 +7,6 @@ redirects. Tokens are kept until shortly before they end; values are not kept.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import re
 import ssl
@@ -18,18 +17,17 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from scone.attestation.maa import API_VERSION, VerifiedToken, verify_token
-from scone.cas.peers import Peers
-from scone.client.peer import is_allowed
+from scone.cas.calls import Calls
 from scone.crypto.secret import SecretBytes
 from scone.errors import AppraisalError, ForbiddenError, NetworkError, UnsupportedError
 from scone.session.model import AadToken
-from scone.strict_json import decode, read_object, text_of
-from scone.transport.address import Address, parse_address
+from scone.strict_json import decode, read_object, text_of, to_base64url
+from scone.transport.address import Address, is_allowed, parse_address
 from scone.transport.http import Headers, Response
 from scone.transport.web import exchange, web_context
 
 if TYPE_CHECKING:
-    from scone.cas.azure_libraries import Token, VaultSecret
+    from scone.cas.azure.libraries import Token, VaultSecret
     from scone.cas.state import Cas
 
 _PORT: Final = 443
@@ -47,8 +45,8 @@ _EARLY_S: Final = 300
 class Azure:
     """What the CAS keeps for its calls: threads, trusted authorities, tokens by credentials."""
 
-    calls: Peers = field(default_factory=lambda: Peers("calls to Azure", threads=8))
-    attestations: Peers = field(default_factory=lambda: Peers("attestations by Azure", threads=16))
+    calls: Calls = field(default_factory=lambda: Calls("calls to Azure", threads=8))
+    attestations: Calls = field(default_factory=lambda: Calls("attestations by Azure", threads=16))
     """Apart, because strangers can cause them."""
     tokens: OrderedDict[tuple[str, str, AadToken], Token] = field(
         default_factory=OrderedDict, repr=False
@@ -88,7 +86,9 @@ async def aad_token(cas: Cas, credentials: AadToken) -> SecretBytes:
         send = _sender(cas, config.authority)
         fetched: Token = await cas.azure.calls.run(
             config.authority,
-            lambda: libraries().fetch_token(send, config.authority, config.audience, credentials),
+            lambda: load_libraries().fetch_token(
+                send, config.authority, config.audience, credentials
+            ),
         )
         found = tokens[key] = fetched
         while len(tokens) > _MAX_TOKENS:
@@ -113,7 +113,7 @@ async def vault_value(cas: Cas, vault: str, name: str, token: SecretBytes) -> Va
     send = _sender(cas, vault)
     return await cas.azure.calls.run(
         vault,
-        lambda: libraries().read_secret(send, vault, config.audience, name, token),
+        lambda: load_libraries().read_secret(send, vault, config.audience, name, token),
     )
 
 
@@ -124,7 +124,9 @@ async def set_vault_value(cas: Cas, vault: str, name: str, token: SecretBytes, v
     send = _sender(cas, vault)
     await cas.azure.calls.run(
         vault,
-        lambda: libraries().write_secret(send, vault, config.audience, name, token, value=value),
+        lambda: load_libraries().write_secret(
+            send, vault, config.audience, name, token, value=value
+        ),
     )
 
 
@@ -150,7 +152,7 @@ async def attest_with_maa(
     now = cas.now()
 
     def attest() -> tuple[str, bytes]:
-        body = json.dumps({"quote": _base64url(quote)}).encode()
+        body = json.dumps({"quote": to_base64url(quote)}).encode()
         target = f"/attest/SgxEnclave?api-version={API_VERSION}"
         answer = send(address, "POST", target, (("content-type", "application/json"),), body)
         _require_ok(answer, host)
@@ -187,25 +189,21 @@ def _require_ok(answer: Response, host: str) -> None:
             raise NetworkError(f"{host}: expected status 200, got {told}")
 
 
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
-
-
-def libraries() -> ModuleType:
-    """`azure_libraries`; slow at the first use, so in a thread.
+def load_libraries() -> ModuleType:
+    """`libraries`; slow at the first use, so in a thread.
 
     Raises:
         UnsupportedError: they are not installed.
     """
     try:
-        from scone.cas import azure_libraries
+        from scone.cas.azure import libraries
     except ImportError as error:
         raise UnsupportedError(
             f"this CAS was installed without the libraries for Azure ({error.name} is missing)",
             hint="install its extra: pip install 'scone-cas[azure]', and start the CAS again (the "
             "libraries are part of its measurement)",
         ) from None
-    return azure_libraries
+    return libraries
 
 
 def _require(host: str, allowed: tuple[str, ...], key: str) -> Address:
@@ -234,7 +232,7 @@ def _sender(
     def send(address: Address, method: str, target: str, headers: Headers, body: bytes) -> Response:
         if address != only:
             raise NetworkError(f"{only} refers to another server ({address}): not followed")
-        roots = roots_pem or own or libraries().default_roots()
+        roots = roots_pem or own or load_libraries().default_roots()
         return exchange(
             address,
             method,

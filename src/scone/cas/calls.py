@@ -33,7 +33,7 @@ class _Lane:
     calls: int = 0
 
 
-class Peers:
+class Calls:
     """Runs calls in threads; an address that could not be reached is left alone for a while."""
 
     def __init__(self, name: str = "imports from other CASes", threads: int = _THREADS) -> None:

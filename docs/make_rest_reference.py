@@ -1,6 +1,6 @@
 """The REST reference as Markdown, from the OpenAPI document alone.
 
-`python -m scone.cas.http.reference` prints docs/reference/rest.md; a test compares them.
+`python docs/make_rest_reference.py` prints docs/reference/rest.md; a test compares them.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ the tags. Format in docs/formats/azure.md.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 from typing import TYPE_CHECKING, Final
@@ -21,6 +20,7 @@ from scone.cas.azure import set_vault_value, vault_value
 from scone.crypto.secret import SecretBytes
 from scone.errors import LimitError, NotFoundError, VerificationError
 from scone.session.secrets import SecretValues
+from scone.strict_json import to_base64
 
 if TYPE_CHECKING:
     from scone.cas.state import Cas
@@ -31,7 +31,7 @@ _PART_BYTES: Final = 18_000  # 24,000 characters of base64; a vault takes 25 KB
 _MAX_PARTS: Final = 32
 
 
-async def store(
+async def store_in_vault(
     cas: Cas, vault: str, session_hash: str, token: SecretBytes, values: SecretValues
 ) -> bytes:
     """Put values into a vault; gives the record for the database, which opens them again.
@@ -54,16 +54,16 @@ async def store(
         place = _place(session_hash, number, len(parts))
         sealed = AESGCM(key).encrypt(_nonce(number), part, place)
         tag = sealed[-_TAG_BYTES:].hex()
-        text = base64.b64encode(sealed[:-_TAG_BYTES]).decode("ascii")
+        text = to_base64(sealed[:-_TAG_BYTES])
         await set_vault_value(cas, vault, _name(session_hash, tag), token, text)
         tags.append(tag)
     return json.dumps({"key": key.hex(), "tags": tags}, separators=(",", ":")).encode()
 
 
-async def load(
+async def load_from_vault(
     cas: Cas, vault: str, session_hash: str, token: SecretBytes, record: bytes
 ) -> SecretValues:
-    """The values that `store` put into a vault.
+    """The values that `store_in_vault` put into a vault.
 
     Raises:
         VerificationError: they were deleted, changed or rolled back there.
@@ -81,7 +81,7 @@ async def load(
             parts.append(AESGCM(key).decrypt(_nonce(number), sealed, place))
         except NotFoundError:
             raise _tampered(vault, name, "is missing") from None
-        except (InvalidTag, binascii.Error, ValueError):
+        except (InvalidTag, ValueError):
             raise _tampered(vault, name, "is another than the CAS put there") from None
     return SecretValues.from_json(b"".join(parts))
 

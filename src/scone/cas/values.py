@@ -16,13 +16,14 @@ from datetime import datetime
 from functools import partial
 from typing import Final, TypeVar
 
-from scone.cas import vault_backend
 from scone.cas.azure import aad_token, vault_value
+from scone.cas.azure.vault import load_from_vault, store_in_vault
+from scone.cas.exports import Admitted, find_export, peer_of
 from scone.cas.operations.attest_cas import attest_cas
-from scone.cas.sessions import Records, StoredVersion
+from scone.cas.sessions import StoredVersion
 from scone.cas.state import Cas, Provisioned
 from scone.cas.store.base import Transaction
-from scone.client.peer import Peer, PeerChannel, Question, is_allowed
+from scone.client.peer import Peer, PeerChannel, Question
 from scone.crypto.certificates import load_certificate
 from scone.crypto.secret import SecretBytes
 from scone.errors import (
@@ -31,14 +32,12 @@ from scone.errors import (
     IntegrityError,
     LimitError,
     NetworkError,
-    NotFoundError,
     SconeError,
     StateError,
     UnavailableError,
     UsageError,
 )
-from scone.session.model import Import, SecretSpec, SessionReference, TagPolicy, Volume
-from scone.session.placeholders import reference
+from scone.session.model import Import, SecretSpec, SessionReference
 from scone.session.secrets import SecretValues, needs_renewal, renew
 from scone.session.secrets.jwt import mint_jwt
 from scone.session.secrets.values import (
@@ -53,13 +52,10 @@ from scone.session.sharing import (
     MAX_STEPS,
     Importer,
     as_imported,
-    importable,
     is_of_kind,
     resolve_name,
-    volume_for,
 )
-from scone.session.uses import names_for_generation
-from scone.transport.address import CLIENT_PORT, parse_address
+from scone.session.uses import names_for_generation, names_for_secret
 
 _T = TypeVar("_T")
 _MAX_CALLS: Final = 16
@@ -69,7 +65,6 @@ _MAX_IMPORT: Final = 2 * 1024 * 1024  # a session of 1 MiB, in base64
 _MAX_TOKENS: Final = 256  # a millisecond and more for each
 
 _Trail = tuple[tuple[str, str], ...]
-_Admitted = dict[tuple[str, str, Importer], bool]
 
 
 class _CircleError(UsageError):
@@ -130,95 +125,6 @@ def of_another(version: StoredVersion, what: str) -> Iterator[None]:
         ) from None
 
 
-def find_export(
-    cas: Cas,
-    records: Records,
-    imported: Import,
-    importer_name: str,
-    asks: Importer,
-    *,
-    admitted: _Admitted | None = None,
-) -> tuple[StoredVersion, SecretSpec]:
-    """The active version of the exporting session and its secret, if the importer may have it.
-
-    One text for all that must not be told apart. What was decided is kept in `admitted`: a secret
-    may have tens of thousands of exports, and be imported as often.
-
-    Raises:
-        NotFoundError: no such session, no such secret, or not exported to the importer.
-        ConflictError: the active version is not the one that the import names.
-    """
-    exporter = resolve_name(imported.source.session or "", importer_name)
-    version = cas.sessions.active(records, exporter)
-    spec = None if version is None else version.session.secret(imported.name)
-    if version is None or spec is None:
-        raise _not_exported("secret", imported.name, exporter, asks)
-    known: _Admitted = {} if admitted is None else admitted
-    key = version.hash, spec.name, asks
-    if key not in known:
-        known[key] = importable(spec, exporter, asks)
-    if not known[key]:
-        raise _not_exported("secret", imported.name, exporter, asks)
-    _require_version(version, imported.source)
-    return version, spec
-
-
-def find_volume(
-    cas: Cas, records: Records, version: StoredVersion, volume: Volume
-) -> tuple[StoredVersion, Volume, TagPolicy]:
-    """The exporting session of an imported volume, the volume there, and what is allowed with it.
-
-    Raises:
-        NotFoundError: no such session, no such volume, or not exported to this session.
-        ConflictError: the active version is not the one that the import names.
-    """
-    imported = volume.imported
-    if imported is None or imported.source.session is None:
-        raise UsageError(f"volume {volume.name} of session {version.session.name} is not imported")
-    asks = Importer(version.session.name, version.hash)
-    name = resolve_name(imported.source.session, version.session.name)
-    exporter = cas.sessions.active(records, name)
-    found = None if exporter is None else volume_for(exporter.session, imported.name, asks)
-    if exporter is None or found is None:
-        raise _not_exported("volume", imported.name, name, asks).within(
-            f"volume {volume.name} of session {version.session.name}"
-        )
-    _require_version(exporter, imported.source)
-    return exporter, *found
-
-
-def unresolved_imports(
-    cas: Cas, phase: Provisioned, version: StoredVersion
-) -> tuple[tuple[str, str], ...]:
-    """Imports of a version that would fail now, as (path, message); no other CAS is asked.
-
-    Such a session may be created: an import is evaluated when it is needed.
-    """
-    warnings: list[tuple[str, str]] = []
-    admitted: _Admitted = {}
-    session = version.session
-    asks = Importer(session.name, version.hash)
-    for at, spec in enumerate(session.secrets):
-        if spec.imported is None:
-            continue
-        source = spec.imported.source
-        try:
-            if source.cas_url is not None:
-                _peer(phase, source)
-            else:
-                find_export(cas, phase.store, spec.imported, session.name, asks, admitted=admitted)
-        except SconeError as error:
-            warnings.append((f"secrets[{at}].import", str(error)))
-    for at, volume in enumerate(session.volumes):
-        if volume.imported is None:
-            continue
-        try:
-            find_volume(cas, phase.store, version, volume)
-        except SconeError as error:
-            warnings.append((f"volumes[{at}].import", str(error)))
-    return tuple(warnings)
-
-
 class Resolution:
     """One evaluation: what was found is not looked for twice, and there is an end to it.
 
@@ -236,7 +142,7 @@ class Resolution:
         self._deadline = time.monotonic() + _DEADLINE_S
         self._bytes = 0
         self._tokens = 0
-        self._admitted: _Admitted = {}
+        self._admitted: Admitted = {}
         self._found: dict[tuple[str, str], SecretValue] = {}
         self._stored: dict[str, SecretValues] = {}
 
@@ -300,7 +206,7 @@ class Resolution:
                     raise ForbiddenError("no vault is asked for a public client")
                 token = await self._token(version, config.token, trail)
                 vault = config.vault or ""
-                load = vault_backend.load(self._cas, vault, version.hash, token, record)
+                load = load_from_vault(self._cas, vault, version.hash, token, record)
                 found = await self._in_time(load)
             except SconeError as error:
                 raise error.within(place) from None
@@ -320,7 +226,7 @@ class Resolution:
         try:
             token = await self._token(version, config.token, ())
             vault = config.vault or ""
-            stored = vault_backend.store(self._cas, vault, version.hash, token, values)
+            stored = store_in_vault(self._cas, vault, version.hash, token, values)
             return await self._in_time(stored)
         except SconeError as error:
             raise error.within(place) from None
@@ -376,12 +282,7 @@ class Resolution:
         self._tokens += 1
         if self._tokens > _MAX_TOKENS:
             raise LimitError(f"expected at most {_MAX_TOKENS} tokens in one request")
-        needed = {spec.jwt.signer} | {
-            name
-            for _, text in spec.jwt.payload
-            if (meant := reference(text)) is not None
-            for name, _ in meant.secret_candidates
-        }
+        needed = names_for_secret(version.session, spec)
         foreign = await self.foreign(version, sorted(needed), trail)
         usable = {**values, **foreign}
         token = await asyncio.to_thread(mint_jwt, spec, usable, self._cas.now(), None)
@@ -432,7 +333,7 @@ class Resolution:
                 secrets=tuple(sorted(set(wanted.values()))),
                 step=self._steps + len(longer),
             )
-            values = await self._in_time(self._ask(_peer(self._phase, source), question))
+            values = await self._in_time(self._ask(peer_of(self._phase, source), question))
             found = {spec.name: values[wanted[spec.name]] for spec in specs}
             for spec in specs:
                 self._accept(spec, found[spec.name])
@@ -456,7 +357,7 @@ class Resolution:
             finally:
                 channel.close()
 
-        return await cas.peers.run(peer.address, ask)
+        return await cas.calls.run(peer.address, ask)
 
     async def _in_time(self, call: Coroutine[None, None, _T]) -> _T:
         """What a call to elsewhere gives, as long as the request has time.
@@ -577,25 +478,6 @@ def _has_expired(values: SecretValues, now: datetime) -> bool:
     )
 
 
-def _not_exported(what: str, name: str, exporter: str, asks: Importer) -> NotFoundError:
-    where = f" of the CAS with the CAS key {asks.cas_key_hash}" if asks.is_remote else ""
-    return NotFoundError(
-        f"there is no session {exporter}, it has no {what} {name}, or it does not export it to "
-        f"session {asks.name}{where}",
-        hint=f"the owner of session {exporter} has to export it to session {asks.name}{where}; an "
-        "export with session_hash holds for that version only",
-    )
-
-
-def _require_version(exporter: StoredVersion, source: SessionReference) -> None:
-    if source.session_hash not in {None, exporter.hash}:
-        raise ConflictError(
-            f"session {exporter.session.name} has another active version than the import names: "
-            f"expected the hash {source.session_hash}",
-            hint="look at what has changed there, then update session_hash in the import",
-        )
-
-
 def _require_kind(spec: SecretSpec, value: SecretValue) -> None:
     if not is_of_kind(value, spec.kind):
         raise ConflictError(
@@ -614,19 +496,3 @@ def _place(version: StoredVersion, spec: SecretSpec) -> str:
         f"secret {spec.name} of session {session.name} cannot be imported from secret "
         f"{imported.name} of session {source.session}{where}"
     )
-
-
-def _peer(phase: Provisioned, source: SessionReference) -> Peer:
-    """The other CAS that an import names.
-
-    Raises:
-        ForbiddenError: the owner of this CAS has not allowed its address.
-    """
-    address = parse_address(source.cas_url or "", default_port=CLIENT_PORT, place="cas_url")
-    if not is_allowed(address, phase.config.sharing_allowed_addresses):
-        raise ForbiddenError(
-            f"this CAS is not allowed to connect to {address}",
-            hint=f'its owner can allow it: sharing.allowed_addresses = ["{address}"] in the owner '
-            "configuration (scone cas update-config)",
-        )
-    return Peer(address, source.cas_key, source.cas_software_key)

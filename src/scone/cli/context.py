@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final, cast
 
 import click
@@ -61,7 +62,11 @@ def select(config: Config, name: str | None) -> KnownCas:
             hint="choose one: scone cas set-default NAME (scone cas list shows the names)",
         )
     if wanted is None:
-        raise NotFoundError("no CAS was attested yet", hint="attest one: scone cas attest ADDRESS")
+        found = "names none" if os.path.exists(config.path) else "does not exist"  # noqa: PTH110 - no pathlib
+        raise NotFoundError(
+            f"no CAS was attested yet: config file {config.path} {found}",
+            hint="attest one: scone cas attest ADDRESS; another config file: --config or SCONE_CLI_CONFIG",
+        )
     known = _find(config, wanted)
     tell_dangers(known)
     return known
@@ -94,13 +99,14 @@ def open_client(
     from scone.crypto.identity import parse_identity
 
     state = config_file()
+    config = state.load()
+    known = None if unattested else select(config, cas_name)
     identity = user_identity(identity_path)
     if identity_path is None:
         # Read by its form so far; before it is used, the key must be the certificate's.
         identity = parse_identity(identity.pem.reveal(), f"identity in {state.path}")
-    config = state.load()
-    if not unattested:
-        return CasClient.of(select(config, cas_name), identity_pem=identity.pem, retries=retries)
+    if known is not None:
+        return CasClient.of(known, identity_pem=identity.pem, retries=retries)
     wanted = cas_name or config.default_cas
     if wanted is None:
         raise UsageError("without an attested CAS, --cas must give an address")
