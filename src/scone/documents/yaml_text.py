@@ -9,7 +9,6 @@ where it is there) give syntax and positions; nothing is typed.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 import yaml
@@ -102,7 +101,7 @@ def _build(events: Iterator[Any], source: str, tags: Collection[str], *, escapes
             at = event.start_mark
             node = Scalar(event.value, _STYLES[event.style], Mark(at.line + 1, at.column + 1))
             if event.anchor is not None or event.tag is not None:
-                node = replace(node, tag=_tag(event, source, tags))
+                node = node._replace(tag=_tag(event, source, tags))
             if escapes:
                 check_value(node.text, source, node.mark)
         elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:

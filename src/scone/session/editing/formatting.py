@@ -10,7 +10,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import yaml
@@ -446,9 +446,9 @@ def _reads_plain(text: str) -> bool:
     return (
         isinstance(inner, Sequence)
         and isinstance(outer, Scalar)
-        and [replace(one, mark=None) for one in inner.items if isinstance(one, Scalar)] == [plain]
+        and [one._replace(mark=None) for one in inner.items if isinstance(one, Scalar)] == [plain]
         and len(inner.items) == 1
-        and replace(outer, mark=None) == plain
+        and outer._replace(mark=None) == plain
     )
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingType
-from dataclasses import replace
 from typing import Final
 
 from scone.documents import Mapping, Node, Scalar, Sequence
@@ -109,9 +108,9 @@ class _Substitution:
             self.c.unknown.add(node.mark)
             return node
         if not used:
-            return replace(node, text=text)
+            return node._replace(text=text)
         first = next(iter(used))
         whole = node.style == "plain" and node.text in {f"${first}", f"${{{first}}}"}
         if whole and text == "~":
             return Scalar("~", "plain", node.mark)
-        return replace(node, text=text, variables=tuple(used))
+        return node._replace(text=text, variables=tuple(used))
