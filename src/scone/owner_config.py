@@ -91,6 +91,7 @@ class OwnerConfig:
     audit_log_mode: Literal["disabled", "unsigned"] = "disabled"
     enclave_reconnect_timeout_s: int | None = None
     root_create: Literal["owner", "any"] = "owner"
+    allow_advisory_wildcard: bool = True
     max_sessions_per_namespace: int = 10_000
     max_bytes_per_namespace: int = 256 * 1024 * 1024
     max_requests_per_second_per_address: int = 1_000
@@ -113,6 +114,7 @@ class OwnerConfig:
             document["enclave_reconnect_timeout"] = f"{self.enclave_reconnect_timeout_s}s"
         document["sessions"] = {
             "root_create": self.root_create,
+            "allow_advisory_wildcard": self.allow_advisory_wildcard,
             "max_sessions_per_namespace": self.max_sessions_per_namespace,
             "max_bytes_per_namespace": self.max_bytes_per_namespace,
         }
@@ -195,7 +197,12 @@ class _Read:
         sessions = self.table(
             tables.get("sessions"),
             "sessions",
-            ("root_create", "max_sessions_per_namespace", "max_bytes_per_namespace"),
+            (
+                "root_create",
+                "allow_advisory_wildcard",
+                "max_sessions_per_namespace",
+                "max_bytes_per_namespace",
+            ),
         )
         limits = self.table(
             tables.get("limits"), "limits", ("max_requests_per_second_per_address",)
@@ -208,6 +215,12 @@ class _Read:
             audit_log_mode=self.audit_log(tables.get("audit_log")),
             enclave_reconnect_timeout_s=self.duration(tables.get("enclave_reconnect_timeout")),
             root_create=self.root_create(sessions.get("root_create")),
+            allow_advisory_wildcard=self.string(
+                sessions.get("allow_advisory_wildcard"),
+                "sessions.allow_advisory_wildcard",
+                "true|false",
+            )
+            != "false",
             max_sessions_per_namespace=self.integer(
                 sessions,
                 "sessions",

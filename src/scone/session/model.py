@@ -368,6 +368,11 @@ class Security:
     singleton_enclaves: bool = False
     service_access_token: str | None = field(default=None, repr=False)
 
+    @property
+    def excuses_any_advisory(self) -> bool:
+        """Whether all known and future advisories are ignored outside debug mode."""
+        return self.ignore_advisories == "*" and "debug-mode" not in self.tolerate
+
 
 @dataclass(frozen=True, slots=True)
 class SecretConfig:

@@ -114,12 +114,32 @@ def test_a_platform_with_an_outdated_tcb_is_refused_with_the_toleration_that_adm
     create(cas, harness.session_text(), owner)
     text = refused(cas.attest_service(old, "demo/app"))
     assert "outdated-tcb" in text
-    tolerant = harness.session_text(**{"name: demo": "name: tolerant"}) + (
-        "security:\n  attestation:\n    tolerate: [outdated-tcb]\n    ignore_advisories: '*'\n"
-    )
+    tolerant = harness.session_text(**{"name: demo": "name: tolerant"}) + WILDCARD
     assert create(cas, tolerant, owner)[0] == 201
     status, answer = cas.attest_service(old, "tolerant/app")
     assert status == 200, answer
+
+
+WILDCARD = "security:\n  attestation:\n    tolerate: [outdated-tcb]\n    ignore_advisories: '*'\n"
+
+
+def test_the_owner_may_forbid_the_wildcard_of_advisories(tmp_path, owner, platform):
+    old = harness.make_platform(platform.vendor, TcbStatus.OUT_OF_DATE)
+    debug = WILDCARD.replace("[outdated-tcb]", "[outdated-tcb, debug-mode]")
+    with harness.running_cas(tmp_path, platform) as running:
+        harness.provision(running, owner)
+        assert create(running, harness.session_text() + WILDCARD, owner)[0] == 201
+        assert running.attest_service(old, "demo/app")[0] == 200
+        forbid = json.dumps({"config": {"sessions": {"allow_advisory_wildcard": "false"}}})
+        assert running.call("PUT", "/v1/config", forbid.encode(), owner)[0] == 200
+        text = refused(running.attest_service(old, "demo/app"))
+        assert "ignore_advisories: [SIM-SA-" in text
+        other = harness.session_text(**{"name: demo": "name: other"})
+        status, answer = create(running, other + WILDCARD, owner)
+        assert status == 400
+        assert "the owner of this CAS" in str(answer)
+        assert create(running, other + debug, owner)[0] == 201
+        assert running.attest_service(old, "other/app")[0] == 200
 
 
 def test_unknown_services_and_sessions_are_refused(serving, platform):

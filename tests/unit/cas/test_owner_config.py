@@ -49,6 +49,15 @@ def test_toml_json_and_yaml_give_the_same_configuration():
     assert toml.root_create == "any"
 
 
+def test_the_wildcard_of_advisories_is_allowed_unless_the_owner_says_otherwise():
+    assert read_owner_config("", "o", "toml").allow_advisory_wildcard
+    text = "[sessions]\nallow_advisory_wildcard = false\n"
+    config = read_owner_config(text, "o", "toml")
+    assert not config.allow_advisory_wildcard
+    again = read_owner_config(config.to_json().decode(), "o", "json")
+    assert not again.allow_advisory_wildcard
+
+
 def test_what_is_uploaded_reads_back_as_the_same_configuration():
     config = read_owner_config(
         PAGE_EXAMPLE + "\n[limits]\nmax_requests_per_second_per_address = 7\n", "o", "toml"

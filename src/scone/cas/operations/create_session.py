@@ -24,7 +24,7 @@ from scone.errors import ConflictError, ForbiddenError, NotFoundError, UsageErro
 from scone.session import Session, read_session, references_creator
 from scone.session.access import ClientCertificate, Operation, Requester, Signers, identity_of
 from scone.session.encrypted import decrypt_session
-from scone.session.model import CREATOR, AccessPolicy
+from scone.session.model import CREATOR, AccessPolicy, Security
 from scone.session.names import ROOT, parent_name
 from scone.session.reading.reader import Checked, stored_form
 from scone.session.secrets import generate
@@ -169,6 +169,17 @@ async def _attempt(
     cas: Cas, upload: _Upload, requester: ClientCertificate | Signers
 ) -> Created | None:
     phase, session = cas.provisioned, upload.session
+    security = session.security
+    if (
+        not phase.config.allow_advisory_wildcard
+        and isinstance(security, Security)
+        and security.excuses_any_advisory
+    ):
+        raise UsageError(
+            "security.attestation.ignore_advisories: expected a list, got the wildcard, which the "
+            "owner of this CAS allows only beside debug-mode",
+            hint="the error of a service's start names the advisories that its platform needs",
+        )
     for name in (session.name, parent_name(session.name)):
         if name is not None:  # parsed in a thread, where they are large, and found by _place
             await cas.sessions.fetch_active(phase.store, name)

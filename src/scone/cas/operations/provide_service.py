@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -198,6 +198,9 @@ async def _decisive(cas: Cas, phase: Provisioned, asked: _Asked) -> _Decisive:
         security = resolved_security(session, values)
     except SconeError as error:
         raise error.within(_NOT_FOUND) from None
+    if security.excuses_any_advisory and not phase.config.allow_advisory_wildcard:
+        # A session older than the owner's decision, or a secret that brings the wildcard.
+        security = replace(security, ignore_advisories=())
     return _Decisive(security, values, resolution, all_stored)
 
 

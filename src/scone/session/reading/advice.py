@@ -277,7 +277,7 @@ def _security(c: Collector, security: Security) -> None:
     if "debug-mode" in security.tolerate:
         message = "debug-mode is tolerated: the host can read the memory of such a service"
         c.warn(f"{path}.tolerate", "debug-mode-tolerated", message)
-    elif security.ignore_advisories == "*":
+    elif security.excuses_any_advisory:
         c.warn(f"{path}.ignore_advisories", "advisory-wildcard", WILDCARD)
     token = security.service_access_token
     if token is not None and not token.startswith(START) and len(token) < _MIN_TOKEN:
