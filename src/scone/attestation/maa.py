@@ -158,7 +158,7 @@ def _key(keys: bytes, key_id: str) -> rsa.RSAPublicKey:
     entry = found[0]
     try:
         key = _certified(entry, place) if "x5c" in entry else _numbers(entry, place)
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise MalformedError(place, "an RSA key in x5c, or in n and e") from None
     if not isinstance(key, rsa.RSAPublicKey) or not _MIN_BITS <= key.key_size <= _MAX_BITS:
         size = f"{key.key_size} bits" if isinstance(key, rsa.RSAPublicKey) else "another type"

@@ -47,6 +47,14 @@ class AuditLog(Protocol):
         """
         ...
 
+    def settle(self) -> None:
+        """Tell now what was left out.
+
+        Raises:
+            StateError: as `append`.
+        """
+        ...
+
     def close(self) -> None:
         """Give the file back."""
         ...
@@ -60,6 +68,9 @@ class NoAuditLog:
 
     def append_bounded(self, event: str, **fields: str | int | bool) -> None:
         """Record nothing."""
+
+    def settle(self) -> None:
+        """Nothing was left out."""
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -116,6 +127,15 @@ class FileAuditLog:
             elif self._counts[what] == LINES_A_MINUTE + 1:
                 entries.append(_missing(*what))
             self._write(now, entries)
+
+    def settle(self) -> None:
+        """Tell now what was left out in the running minute.
+
+        Raises:
+            StateError: as `append`.
+        """
+        with self._lock:
+            self._write(self._now().astimezone(UTC), self._left_out(None))
 
     def close(self) -> None:
         """Tell what was left out and give the file back; later events are refused.

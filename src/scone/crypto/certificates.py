@@ -174,6 +174,7 @@ def load_certificate(der: bytes, place: str = "certificate") -> x509.Certificate
         _ = certificate.extensions, certificate.subject, certificate.issuer
     except (
         ValueError,
+        TypeError,  # a name in a type of string that its attribute does not have
         UnsupportedAlgorithm,
         x509.InvalidVersion,
         x509.DuplicateExtension,

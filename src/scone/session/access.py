@@ -57,6 +57,7 @@ class ClientCertificate:
             MalformedError: not a certificate.
         """
         from cryptography import x509
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
         try:
@@ -64,7 +65,7 @@ class ClientCertificate:
             spki = certificate.public_key().public_bytes(
                 Encoding.DER, PublicFormat.SubjectPublicKeyInfo
             )
-        except ValueError as error:
+        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
             raise MalformedError("certificate", "an X.509 certificate in PEM") from error
         return cls(hashlib.sha256(spki).digest(), hashlib.sha256(pem.encode()).digest())
 

@@ -42,7 +42,7 @@ def certificates_text(text: str, *, place: str) -> str:
     for der in ders:
         try:
             x509.load_der_x509_certificate(der).public_key()
-        except (ValueError, UnsupportedAlgorithm) as error:
+        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
             raise MalformedError(place, "an X.509 certificate with a supported key") from error
     return "".join(to_pem("CERTIFICATE", der) for der in ders)
 

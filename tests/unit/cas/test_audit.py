@@ -72,6 +72,9 @@ def test_any_later_event_and_the_end_tell_what_was_left_out(log, clock, entries)
     log.append("config_updated")
     assert entries()[-2:] == [{**MISSING, "count": 3}, {"event": "config_updated"}]
     many(log, LINES_A_MINUTE + 2)
+    log.settle()  # as an owner does who turns the log off
+    assert entries()[-1] == {**MISSING, "count": 2}
+    many(log, LINES_A_MINUTE + 2)
     log.close()
     assert entries()[-1] == {**MISSING, "count": 2}
 

@@ -247,3 +247,31 @@ def test_every_construct_is_compared_and_turns_around():
         gained = [(c.topic, c.subject) for c in there.of("weaker") if "decide" not in c.text]
         lost = [(c.topic, c.subject) for c in back.of("stronger")]
         assert sorted(gained) == sorted(lost)
+
+
+FIRST, SECOND = (
+    f"{{signer: '-----BEGIN PUBLIC KEY-----\\n{key}\\n-----END PUBLIC KEY-----'}}".replace("'", '"')
+    for key in (
+        "MCowBQYDK2VwAyEAOsufQ7RCOXueVLQBpk7Y44GAaj+LzPbmHfdr/TPdlrE=",
+        "MCowBQYDK2VwAyEA2dTsvt9VmHW3wUyLBgaVvEAE4AIGmrxM8HCvh9+Sqt8=",
+    )
+)
+QUORUM = f"""
+name: space/demo
+version: "0.3.12"
+access_policy:
+  update: {{RULE: [{FIRST}, {{require-at-least-1: [{FIRST}, {SECOND}]}}]}}
+"""
+
+
+def test_two_who_must_be_different_are_more_than_entries_that_one_signer_fills():
+    two, all_of_them = (
+        QUORUM.replace("RULE", "require-at-least-2"),
+        QUORUM.replace("RULE", "require-all"),
+    )
+    assert [change[0] for change in changes(two, all_of_them) if "update" in change[2]] == [
+        "weaker"
+    ]
+    assert [change[0] for change in changes(all_of_them, two) if "update" in change[2]] == [
+        "stronger"
+    ]

@@ -2,10 +2,14 @@
 
 import pytest
 
+from scone.crypto.certificates import load_certificate
+from scone.crypto.der import pem_to_der, to_pem
 from scone.errors import MalformedError
+from scone.session.access import ClientCertificate
 from scone.session.command import arguments, split
 from scone.session.model import Service
 from scone.session.names import canonical_name, parent_name, parse_name, service_reference
+from scone.session.pem import certificate_text
 from scone.session.placeholders import Placeholder, find
 from scone.session.reading.durations import parse_duration
 
@@ -192,3 +196,22 @@ def test_durations_have_seconds(text, seconds):
 def test_other_texts_are_no_durations(text):
     with pytest.raises(MalformedError, match="duration"):
         parse_duration(text)
+
+
+COMMON_NAME = bytes.fromhex("0603550403")
+
+
+def test_certificates_that_the_library_refuses_in_its_own_way_are_malformed(certificates):
+    der = pem_to_der(certificates[0], "CERTIFICATE")
+    version = der.index(bytes.fromhex("a003020102"))
+    odd = der[: version + 4] + b"\x05" + der[version + 5 :]
+    pem = to_pem("CERTIFICATE", odd)
+    for read in (
+        lambda: certificate_text(pem, place="p"),
+        lambda: ClientCertificate.of_pem(pem),
+        lambda: load_certificate(odd),
+        # The common name as a BIT STRING.
+        lambda: load_certificate(der.replace(COMMON_NAME + b"\x0c", COMMON_NAME + b"\x03")),
+    ):
+        with pytest.raises(MalformedError):
+            read()

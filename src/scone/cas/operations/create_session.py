@@ -279,17 +279,21 @@ def _check_place(
     if before is None:
         expected = session.namespace_hash
         if expected is not None and expected != place.judge.hash:
+            named = (
+                f" is {place.judge.hash}" if _may_know(requester, place.judge) else " is another"
+            )
             raise ConflictError(
-                f"the namespace {place.judge.session.name!r} is not the expected one: its hash is "
-                f"{place.judge.hash}, and namespace_hash says {expected}",
+                f"the namespace {place.judge.session.name!r} is not the expected one: its hash{named}, "
+                f"and namespace_hash says {expected}",
                 hint="somebody else may have claimed its name; nothing was created",
             )
     else:
         if session.predecessor != before.hash:
+            active = before.hash if _may_know(requester, before) else "the active hash"
             raise ConflictError(
                 f"the predecessor {session.predecessor} is not the active version",
                 hint="look at what the update changes: scone session diff FILE; then write "
-                f"predecessor: {before.hash} into the file, or remove the line predecessor from it",
+                f"predecessor: {active} into the file, or remove the line predecessor from it",
             )
         if session.name == ROOT and is_sealed(records, before):
             raise ForbiddenError(
@@ -298,6 +302,11 @@ def _check_place(
                 hint="its policy stays as the CAS was provisioned (sessions.root_create)",
             )
     _check_creator(session, requester, before)
+
+
+def _may_know(requester: ClientCertificate | Signers, version: StoredVersion) -> bool:
+    """Whether an error may name a hash: whoever sends signatures need not be who made them."""
+    return version.salted or not isinstance(requester, Signers)
 
 
 def is_sealed(records: Records, root: StoredVersion) -> bool:

@@ -43,3 +43,5 @@ async def update_config(cas: Cas, config: OwnerConfig) -> None:
         await asyncio.wrap_future(phase.store.transact(commit))
         # Requests that wait may still write to the log before: its file closes after them.
         cas.phase = replace(phase, keys=keys, config=config, audit=audit)
+        if audit is not phase.audit:
+            await asyncio.to_thread(phase.audit.settle)

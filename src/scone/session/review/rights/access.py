@@ -72,10 +72,14 @@ def _policy(session: Session) -> AccessPolicy | None:
 
 @dataclass(frozen=True, slots=True)
 class _Party:
-    """So many of these; a single one is one of one."""
+    """So many of these; a single one is one of one.
+
+    `distinct`: each by another signer (in require-all of rules one signer may stand in several).
+    """
 
     at_least: int
     members: frozenset[str]
+    distinct: bool = True
 
     def __str__(self) -> str:
         listed = sorted(self.members)
@@ -91,7 +95,8 @@ _ANYBODY: Final = _Party(1, frozenset({"everybody"}))
 def _party_implies(one: _Party, other: _Party) -> bool:
     """Whether all who satisfy one satisfy the other."""
     outside = len(one.members - other.members)
-    return other == _ANYBODY or one.at_least - outside >= other.at_least
+    apart = one.distinct or not other.distinct or other.at_least <= 1
+    return other == _ANYBODY or (apart and one.at_least - outside >= other.at_least)
 
 
 def _parties(
@@ -144,8 +149,11 @@ def _party(entry: AccessEntry, version: str, creator: Creator | None) -> _Party:
     if not isinstance(entry, Rule):
         return _Party(1, frozenset({_who(entry, version, creator)}))
     members = frozenset(str(_party(one, version, creator)) for one in entry.entries)
-    at_least = len(members) if entry.at_least is None else entry.at_least
-    return _Party(at_least, members)
+    if entry.at_least is not None:
+        return _Party(entry.at_least, members)
+    # In require-all one signer may stand in several entries, in single ones only if they are one.
+    apart = not any(isinstance(one, Rule) for one in entry.entries)
+    return _Party(len(members), members, distinct=apart)
 
 
 def _who(entry: str | SessionSigner, version: str, creator: Creator | None) -> str:
