@@ -72,7 +72,12 @@ def stdlib_stream(sock: socket.socket, address: Address, identity: SecretBytes |
     if identity is not None:
         _load_identity(context, identity)
     name = None if address.is_ip else address.host
-    return _StdlibStream(context.wrap_socket(sock, server_hostname=name))
+    wrapped = context.wrap_socket(sock, server_hostname=name)
+    try:
+        return _StdlibStream(wrapped)
+    except BaseException:  # a server that is gone again: the handshake was silently left out
+        wrapped.close()
+        raise
 
 
 def _load_identity(context: ssl.SSLContext, identity: SecretBytes) -> None:
